@@ -1,0 +1,60 @@
+# Needs only make, python3 (3.11 or newer) and python3-venv; ops/setup.sh makes the rest.
+PYTHON_BIN := .venv/bin/python
+CONFIG ?= config/orderbooks.yaml
+TYPED := workers $(wildcard tests/venue tests/demo tests/demo.py)
+
+.DEFAULT_GOAL := help
+.PHONY: help env env-dev demo run ctl config test check format bench docs lock clean
+.NOTPARALLEL:
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+env: # what running needs
+	@ops/setup.sh
+
+env-dev: # and what testing needs
+	@ops/setup.sh dev
+
+demo: env ## see it work in a minute: a venue on this machine, recorded, broken, and the proof
+	@$(PYTHON_BIN) -m tests.demo $(ARGS)
+
+run: env ## record, in the foreground, until Ctrl-C
+	@.venv/bin/orderbooks up $(ARGS)
+
+ctl: env ## supervisorctl of what runs: make ctl ARGS="status"
+	@.venv/bin/orderbooks ctl $(ARGS)
+
+config: env ## check the settings file (CONFIG=…) as the workers read it
+	@$(PYTHON_BIN) -m workers.edge.settings_file check $(CONFIG)
+
+test: env-dev ## run all tests; some of them: make test ARGS="-k books"
+	@$(PYTHON_BIN) -m pytest $(ARGS)
+
+check: env-dev ## style, types, and the laws of the code
+	@$(PYTHON_BIN) -m ruff check .
+	@$(PYTHON_BIN) -m ruff format --check --quiet .
+	@$(PYTHON_BIN) -m mypy --strict $(TYPED)
+	@$(PYTHON_BIN) -m pytest tests/test_layers.py tests/test_shape.py
+
+format: env-dev ## put the code into its one form
+	@$(PYTHON_BIN) -m ruff check --fix --quiet .
+	@$(PYTHON_BIN) -m ruff format --quiet .
+
+bench: env-dev ## measure what the collector can do on this machine
+	@$(PYTHON_BIN) -m tests.bench $(ARGS)
+
+docs: env ## make the generated pages anew
+	@$(PYTHON_BIN) -m workers.edge.settings_file page >docs/.page && mv docs/.page docs/SETTINGS.md
+	@$(PYTHON_BIN) -m workers.edge.settings_file schema >docs/.page && mv docs/.page docs/orderbooks.schema.json
+
+LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
+lock: ## choose package versions anew (needs uv; UPGRADE=--upgrade takes the newest)
+	@command -v uv >/dev/null || { echo "lock: uv is missing; install it (pip install uv)" >&2; exit 1; }
+	@$(LOCK) $(UPGRADE) -o requirements.lock
+	@$(LOCK) $(UPGRADE) --group dev -c requirements.lock -o requirements-dev.lock
+
+clean: ## remove the environment and caches; never data
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,28 @@
+"""What every test may ask for."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CAPTURES = ROOT.parent / "shared" / "captures"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The top of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def captures() -> Path:
+    """Real venue payloads recorded by others; they lie beside a checkout, never in it."""
+    if not CAPTURES.is_dir():
+        pytest.skip("the captures of real venue answers are not on this machine")
+    return CAPTURES
+
+
+@pytest.fixture(autouse=True)
+def _no_alerts_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test may reach a real Sentry, whatever the environment says."""
+    monkeypatch.delenv("SENTRY_DSN", raising=False)

@@ -1,0 +1,72 @@
+"""`python -m tests.venue`: the loopback venue as a process, until SIGTERM or SIGINT.
+
+Prints one line of JSON when it listens: {"port":…,"url":…,"pid":…}.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from tests.venue import recordings
+from tests.venue.replay import ReplayWorld
+from tests.venue.venue import DEFAULT_MARKETS, Venue
+
+
+def main() -> int:
+    """Run until told to stop."""
+    options = _parser().parse_args()
+    ended = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: ended.set())
+    with Venue(
+        options.state_dir,
+        port=options.port,
+        scale=options.scale,
+        seed=options.seed,
+        lines=options.markets.split(","),
+        encoding="gzip" if options.gzip else "identity",
+        world=None if options.replay is None else _replayed(options),
+    ) as venue:
+        for rule in options.fault:
+            venue.faults.add(**json.loads(rule))
+        print(json.dumps({"port": venue.port, "url": venue.url, "pid": os.getpid()}), flush=True)
+        ended.wait()
+    return 0
+
+
+def _replayed(options: argparse.Namespace) -> ReplayWorld:
+    recording = recordings.load(options.replay)
+    if recording.unexplained:
+        print(f"{recording.unexplained} books left out: no hash fits", file=sys.stderr)
+    return ReplayWorld(
+        recording,
+        born_ms=time.time_ns() // 1_000_000,
+        lead_ms=round(options.replay_lead_s * 1000),
+        speed=options.replay_speed,
+        second=options.replay_second,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tests.venue", description=__doc__)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--state-dir", type=Path, required=True)
+    parser.add_argument("--scale", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--markets", default=",".join(DEFAULT_MARKETS))
+    parser.add_argument("--gzip", action="store_true")
+    parser.add_argument("--replay", type=Path, help="a capture file instead of the simulation")
+    parser.add_argument("--replay-speed", type=float, default=1.0)
+    parser.add_argument("--replay-lead-s", type=float, default=5.0, help="to the first window")
+    parser.add_argument("--replay-second", choices=("omit", "mirror"), default="omit")
+    parser.add_argument("--fault", action="append", default=[], help="a rule as JSON; repeatable")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

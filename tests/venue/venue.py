@@ -1,0 +1,125 @@
+"""A loopback Polymarket in this process: start it, spoil it, ask it for the truth.
+
+Writes:   answers.jsonl, states.jsonl, markets.jsonl in its state directory (see `truth`).
+Promises: Gamma and CLOB on one port of 127.0.0.1; the same seed and clock make the same markets
+          and books; after `stop` the port is closed and every connection with it, and `start`
+          opens the same port again on the same world.
+Never:    imports the recorder.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.venue import markets
+from tests.venue.app import App
+from tests.venue.faults import Faults
+from tests.venue.live import LiveWorld
+from tests.venue.markets import Market
+from tests.venue.server import Server
+from tests.venue.states import World
+from tests.venue.truth import AnswerRow, Ledger, Truth
+
+DEFAULT_MARKETS = ("btc-5m", "btc-15m", "btc-1h")
+
+
+class Venue:
+    """One venue; a context manager.
+
+    Args:
+        state_dir: where the ledger goes; made when missing.
+        port: 0 for a free one.
+        scale: divides the window length of the 5m, 15m and 4h series (15: 20 s and 60 s).
+        seed: of every id, price, order of answers and chance.
+        lines: names of the series to serve.
+        encoding: "gzip" to compress for clients that accept it, or "identity".
+        world: another world than the simulated one, such as a replay.
+        clock_ns: Unix ns; the one clock of the venue.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        *,
+        port: int = 0,
+        scale: int = 1,
+        seed: int = 1,
+        lines: Sequence[str] = DEFAULT_MARKETS,
+        encoding: str = "identity",
+        world: World | None = None,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.clock_ns = clock_ns
+        self.port = port
+        self.encoding = encoding
+        self.faults = Faults(seed)
+        self.world = world or LiveWorld(
+            [markets.series(name, scale=scale) for name in lines], seed=seed, born_ms=self.now_ms()
+        )
+        self.app = App(self.world, self.faults, seed=seed)
+        self.ledger = Ledger(state_dir)
+        self.truth: Truth = self.ledger.truth
+        self._server: Server | None = None
+
+    @property
+    def url(self) -> str:
+        """Base URL of both Gamma and CLOB, without a slash at the end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def now_ms(self) -> int:
+        """Unix ms of the venue's clock."""
+        return self.clock_ns() // 1_000_000
+
+    def markets(self) -> list[Market]:
+        """Every market listed now, closed ones and zombies too."""
+        return list(self.world.listed(self.now_ms()))
+
+    def open_markets(self) -> list[Market]:
+        """Markets that have a book now, the soonest ending first."""
+        now_ms = self.now_ms()
+        found = [m for m in self.markets() if self.world.state(m.token_ids[0], now_ms)]
+        return sorted(found, key=lambda market: (market.end_ms, market.slug))
+
+    def answers(self, *, limit_s: float = 10.0) -> list[AnswerRow]:
+        """The ledger's answers, after every request received has its row.
+
+        Raises:
+            TimeoutError: some answers are still on their way after `limit_s`.
+        """
+        self.ledger.settle(limit_s=limit_s)
+        return self.truth.answers()
+
+    def start(self) -> None:
+        """Listen; the port stays the same over stop and start."""
+        server = Server(
+            self.port, self.app, self.ledger, clock_ns=self.clock_ns, encoding=self.encoding
+        )
+        self.port = server.server_address[1]
+        self._server = server
+        loop = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        loop.name = f"venue-{self.port}"
+        loop.start()
+
+    def stop(self) -> None:
+        """Close the port and every connection; the ledger stays open for the next start."""
+        if self._server is not None:
+            self._server.end()
+            self._server = None
+
+    def __enter__(self) -> Self:
+        """Start, and give the venue."""
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop, and close the ledger."""
+        self.stop()
+        self.ledger.close()

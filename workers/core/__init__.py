@@ -1,0 +1,1 @@
+"""The part that thinks: values in, values out. No files, clocks, sockets, logs or chance."""

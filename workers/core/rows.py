@@ -1,0 +1,47 @@
+"""Books rows: an envelope of facts around the venue's verbatim bytes, built without parsing them.
+
+Source  splicing bytes is 31 times faster than decoding and encoding again (PERF §2), and the
+        only way in which `"0.480"` stays `"0.480"`.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from workers.core.answers import Answer
+from workers.core.instants import utc_text
+from workers.core.messages import Book
+from workers.core.segments import spliced_row
+
+ENDPOINT = "POST /books"
+
+
+def answer_head(answer: Answer, request_id: str, due_ms: int, version: str) -> bytes:
+    """The members that all rows of one answer share; an open JSON object ending in a comma."""
+    head = msgspec.json.encode(
+        {
+            "due_ms": due_ms,
+            "collected_at_utc": utc_text(answer.recv_wall_ns),
+            "send_wall_ns": answer.send_wall_ns,
+            "recv_wall_ns": answer.recv_wall_ns,
+            "send_mono_ns": answer.send_mono_ns,
+            "recv_mono_ns": answer.recv_mono_ns,
+            "collector_version": version,
+            "request": request_id,
+            "endpoint": ENDPOINT,
+            "status": answer.status,
+        }
+    )
+    return head[:-1] + b","
+
+
+def books_row(head: bytes, book: Book, verdict: str, flags: Sequence[str]) -> bytes:
+    """One line of a books segment; `book` is the last member."""
+    envelope = b'%b"position":%d,"token_id":%b,"hash":"%b","flags":%b}' % (
+        head,
+        book.position,
+        msgspec.json.encode(book.token_id),
+        verdict.encode(),
+        msgspec.json.encode(flags) if flags else b"[]",
+    )
+    return spliced_row(envelope, "book", book.raw)

@@ -1,0 +1,1 @@
+"""The part that touches the world: one module for each outside thing, its only owner."""

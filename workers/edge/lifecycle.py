@@ -1,0 +1,262 @@
+"""The loop that every worker runs: own, recover, step, beat, stop. Written once.
+
+Reads     the settings file; spool/universe for the markets of salvaged segments
+Writes    spool/heartbeat/<worker>.json, and .crash.json at an unexpected death
+Promises  SIGTERM ends the worker after its step with everything published; a dead supervisord
+          takes its workers with it (PR_SET_PDEATHSIG); Temporary never ends the process.
+Fails     exit 0 stopped as asked · 1 a bug (restarted) · 2 wrong command line · 100 a person must
+          act (not restarted). Both 1 and 100 wait until supervisord counts the start as good.
+"""
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from workers import VERSION
+from workers.core.cadence import BackoffRules, backoff_s
+from workers.core.errors import NeedsAPerson, Temporary, is_disk_trouble
+from workers.core.heartbeats import Crash, Heartbeat
+from workers.core.manifests import Writer, encode
+from workers.core.settings import Settings
+from workers.core.universe import manifest_markets, read_universe
+from workers.edge import durable, settings_file
+from workers.edge.eventlog import EventLog
+from workers.edge.spool import locks, state
+from workers.edge.spool.directory import DataDir
+from workers.edge.spool.recorder import Limits, Recorder
+from workers.edge.spool.recovery import Salvager
+from workers.edge.world import World, die_with_parent, stop_on_signals
+
+EXIT_STOPPED, EXIT_BUG, EXIT_USAGE, EXIT_NEEDS_A_PERSON = 0, 1, 2, 100
+#: A worker that must leave waits until it is this old: an exit before startsecs counts as a
+#: failed start whatever its code (STYLE §B). tests/test_supervisord.py holds it above startsecs.
+GOOD_START_S = 11.0
+#: Pause before an unexpected death: supervisord restarts a late one without any delay.
+CRASH_REST_S = 3.0
+BEAT_INTERVAL_NS = 1_000_000_000
+NS_PER_S = 1_000_000_000
+_STEP_BACKOFF = BackoffRules(base_s=0.5, cap_s=15.0, blocked_s=0.5, retry_after_cap_s=60.0)
+
+
+class Bench(msgspec.Struct, frozen=True):
+    """Everything a worker is given: its settings, place, identity, clock, log and recorder."""
+
+    settings: Settings
+    config_sha256: str
+    data: DataDir
+    writer: Writer
+    world: World
+    log: EventLog
+    recorder: Recorder
+    boot_id: str
+
+    def tell(self, event: str, **fields: Any) -> None:  # noqa: ANN401
+        """Write one catalogued event."""
+        self.log.write(event, self.world.wall_ns(), **fields)
+
+
+class Worker(Protocol):
+    """What a process module provides."""
+
+    def step(self) -> int:
+        """Do one unit of work; returns when to be called again, in monotonic nanoseconds."""
+
+    def beat(self) -> dict[str, Any]:
+        """The worker's own part of its heartbeat."""
+
+    def close(self) -> None:
+        """Write the last rows; the lifecycle then publishes everything."""
+
+
+def main(name: str, make: Callable[[Bench], Worker], argv: list[str] | None = None) -> int:
+    """Run a worker until it is asked to stop; returns the exit code."""
+    die_with_parent()
+    world = World()
+    stop_on_signals(world)
+    started_mono_ns = world.mono_ns()
+    arguments = _arguments(name, argv)
+    worker_name = name if arguments.shard is None else f"{name}-{arguments.shard:02d}"
+    log = EventLog(worker_name, arguments.shard)
+    try:
+        bench = _prepare(worker_name, arguments, world, log)
+        if bench is not None:
+            _run(bench, make)
+    except NeedsAPerson as error:
+        log.write("stopped_for_a_person", world.wall_ns(), reason=str(error), hint=error.hint)
+        world.wait_until(started_mono_ns + int(GOOD_START_S * NS_PER_S))
+        return EXIT_STOPPED if world.stop.is_set() else EXIT_NEEDS_A_PERSON
+    return EXIT_STOPPED
+
+
+def _arguments(name: str, argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=f"python -m workers.{name}")
+    parser.add_argument("--config", type=Path, default=os.environ.get("ORDERBOOKS_CONFIG"))
+    parser.add_argument("--shard", type=int)
+    parser.add_argument("--shards", type=int)
+    arguments = parser.parse_args(argv)
+    if arguments.config is None:
+        parser.error("--config FILE or ORDERBOOKS_CONFIG is needed")
+    has_shard = arguments.shard is not None and arguments.shards is not None
+    if has_shard and not 0 <= arguments.shard < arguments.shards <= 100:
+        parser.error("--shard and --shards: expected 0 ≤ shard < shards ≤ 100")
+    if not has_shard and (arguments.shard is not None or name == "collector"):
+        parser.error("--shard N and --shards M belong together")
+    return arguments
+
+
+def _prepare(
+    worker: str, arguments: argparse.Namespace, world: World, log: EventLog
+) -> Bench | None:
+    loaded = settings_file.load(arguments.config)
+    settings = loaded.settings
+    data = DataDir(loaded.data_dir)
+    writer = Writer(
+        worker=worker,
+        run=str(world.wall_ns() // 1_000_000),
+        versions={"orderbooks": VERSION, "python": sys.version.split()[0]},
+        shard=arguments.shard,
+        shards=arguments.shards,
+    )
+    limits = Limits(
+        flush_interval_s=settings.segments.flush_interval_s,
+        sync_interval_s=settings.segments.sync_interval_s,
+        retry_pause_s=settings.segments.retry_pause_s,
+        max_segment_bytes=settings.segments.max_segment_bytes,
+        deflate_level=settings.segments.deflate_level,
+    )
+    bench = Bench(
+        settings=settings,
+        config_sha256=loaded.config_sha256,
+        data=data,
+        writer=writer,
+        world=world,
+        log=log,
+        recorder=Recorder(data, writer, limits),
+        boot_id=_boot_id(),
+    )
+    return bench if _patiently(bench, lambda: _own_and_recover(bench)) else None
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _own_and_recover(bench: Bench) -> None:
+    data, writer = bench.data, bench.writer
+    data.prepare()
+    folder = data.open_folder(writer.worker)
+    durable.make_directories(folder)
+    locks.own(folder)
+    if writer.shards is not None:
+        locks.agree_on_shards(data.open_root, writer.shards)
+    universe = read_universe(data.universe.read_bytes()) if data.universe.exists() else None
+    markets = manifest_markets(universe) if universe else {}
+    salvager = Salvager(data, writer, bench.settings.segments.deflate_level)
+    for finding in salvager.recover(markets, bench.world.wall_ns()):
+        bench.tell("segment_recovered", **msgspec.structs.asdict(finding))
+
+
+def _patiently(bench: Bench, attempt: Callable[[], None]) -> bool:
+    """Try until it works; False when asked to stop before."""
+    failures = 0
+    while not bench.world.stop.is_set():
+        try:
+            attempt()
+        except (Temporary, OSError) as error:
+            failures += 1
+            _postpone(bench, error, failures)
+        else:
+            return True
+    return False
+
+
+def _postpone(bench: Bench, error: Temporary | OSError, failures: int) -> None:
+    if isinstance(error, OSError) and not is_disk_trouble(error):
+        raise error
+    pause_s = backoff_s(
+        failures, "", roll=bench.world.roll(), rules=_STEP_BACKOFF, retry_after_s=None
+    )
+    bench.tell("step_postponed", failures=failures, pause_s=round(pause_s, 3), reason=str(error))
+    bench.world.wait_until(bench.world.mono_ns() + int(pause_s * NS_PER_S))
+
+
+def _run(bench: Bench, make: Callable[[Bench], Worker]) -> None:
+    try:
+        worker = make(bench)
+        bench.tell(
+            "worker_started",
+            version=VERSION,
+            run=bench.writer.run,
+            config=bench.config_sha256[:12],
+        )
+        _loop(bench, worker)
+        worker.close()
+        now = {"wall_ns": bench.world.wall_ns(), "mono_ns": bench.world.mono_ns()}
+        bench.recorder.close("stop", **now)
+        _beat(bench, worker, "stopped")
+        uptime_s = (bench.world.wall_ns() // 1_000_000 - int(bench.writer.run)) // 1000
+        bench.tell("worker_stopped", reason="asked", uptime_s=uptime_s)
+    except NeedsAPerson:
+        raise
+    except Exception as error:
+        _crashed(bench, error)
+        raise
+
+
+def _loop(bench: Bench, worker: Worker) -> None:
+    failures, next_beat_mono_ns = 0, 0
+    while not bench.world.stop.is_set():
+        try:
+            again_mono_ns = worker.step()
+            failures = 0
+        except (Temporary, OSError) as error:
+            failures += 1
+            _postpone(bench, error, failures)
+            again_mono_ns = 0
+        if bench.world.mono_ns() >= next_beat_mono_ns:
+            _beat(bench, worker, "running")
+            next_beat_mono_ns = bench.world.mono_ns() + BEAT_INTERVAL_NS
+        bench.world.wait_until(again_mono_ns)
+
+
+def _beat(bench: Bench, worker: Worker, life: str) -> None:
+    heartbeat = Heartbeat(
+        worker=bench.writer.worker,
+        shard=bench.writer.shard,
+        shards=bench.writer.shards,
+        pid=os.getpid(),
+        run=bench.writer.run,
+        version=VERSION,
+        boot_id=bench.boot_id,
+        started_wall_ns=int(bench.writer.run) * 1_000_000,
+        at_wall_ns=bench.world.wall_ns(),
+        at_mono_ns=bench.world.mono_ns(),
+        state=life,
+        **worker.beat(),
+    )
+    try:
+        state.beat(bench.data, heartbeat)
+    except OSError as error:
+        # A beat that the disk refuses is late, and late is what the watchdog looks for.
+        if not is_disk_trouble(error):
+            raise
+
+
+def _crashed(bench: Bench, error: Exception) -> None:
+    crash = Crash(
+        worker=bench.writer.worker,
+        pid=os.getpid(),
+        at_wall_ns=bench.world.wall_ns(),
+        kind=type(error).__name__,
+        message=str(error)[:500],
+        traceback=traceback.format_exc()[-8000:],
+    )
+    bench.tell("worker_crashed", kind=crash.kind, message=crash.message)
+    durable.replace(bench.data.crash(crash.worker), encode(crash))
+    bench.world.wait_until(bench.world.mono_ns() + int(CRASH_REST_S * NS_PER_S))

@@ -1,0 +1,264 @@
+"""The venue's REST API: the one owner of requests.
+
+Promises  every exchange comes back as an Answer within timeout_s, whatever the peer does: status
+          codes, hangs, drips, resets, HTML, bombs, lies about length. Bodies are bounded before
+          and after decompression. Connections are kept alive.
+Fails     never by exception for what a peer or the network can do
+Never     follows a redirect, sends a credential (no netrc, no cookies), or asks anything but
+          the public read endpoints it is given
+"""
+
+import json
+import signal
+import time
+import zlib
+from email.utils import parsedate_to_datetime
+from types import FrameType
+from typing import Any
+
+import msgspec
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.cookies import RequestsCookieJar
+
+from workers.core import causes
+from workers.core.answers import Answer
+
+KEPT_HEADERS = (
+    "age",
+    "cf-cache-status",
+    "cf-ray",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "date",
+    "retry-after",
+    "server",
+)
+_PIECE_BYTES = 1 << 18
+_GZIP_OR_ZLIB_WBITS = 47
+#: The alarm repeats: a first one that fell into a destructor would be swallowed there.
+_ALARM_AGAIN_S = 0.1
+
+
+class _DeadlinePassed(Exception):
+    """Raised by the alarm in whatever call is blocking."""
+
+
+class _Broken(Exception):
+    """A body that cannot be taken: the cause, and what was read of it."""
+
+    def __init__(self, cause: str, detail: str, body: bytes, wire_bytes: int) -> None:
+        super().__init__(detail)
+        self.cause, self.detail, self.body, self.wire_bytes = cause, detail, body, wire_bytes
+
+
+class _NoCookies(RequestsCookieJar):
+    """Cookies are an identity; a public reader keeps none."""
+
+    def set_cookie(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Drop it."""
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One request: GET without a body, POST with a JSON body."""
+
+    method: str
+    url: str
+    body: bytes | None = None
+    request_id: str = ""
+
+
+class RestClient:
+    """A keep-alive client with one deadline for each exchange; used by one thread, the main one."""
+
+    def __init__(self, *, timeout_s: float, max_body_bytes: int, user_agent: str) -> None:
+        self._timeout_s = timeout_s
+        self._max_body_bytes = max_body_bytes
+        self._headers = {
+            "User-Agent": user_agent,
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+        }
+        self._session = self._new_session()
+
+    def _new_session(self) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = False
+        session.headers.clear()
+        session.headers.update(self._headers)
+        session.cookies = _NoCookies()
+        session.mount("http://", HTTPAdapter(max_retries=0, pool_maxsize=2))
+        session.mount("https://", HTTPAdapter(max_retries=0, pool_maxsize=2))
+        return session
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def fetch(self, call: Call) -> Answer:
+        """Make one exchange.
+
+        Returns:
+            An Answer; its cause is "ok" only for a whole body with status 200.
+        """
+        send_wall_ns, send_mono_ns = time.time_ns(), time.monotonic_ns()
+        previous = signal.signal(signal.SIGALRM, _on_alarm)
+        signal.setitimer(signal.ITIMER_REAL, self._timeout_s, _ALARM_AGAIN_S)
+        try:
+            found = self._exchange(call)
+        except _DeadlinePassed:
+            found = {"cause": "timeout", "detail": f"no whole answer within {self._timeout_s} s"}
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            found = {"cause": _cause_of(error), "detail": _short(error)}
+        finally:
+            _disarm(previous)
+        if found["cause"] != causes.OK and not found.get("status"):
+            # An interrupted exchange leaves a connection in an unknown state.
+            self._session.close()
+            self._session = self._new_session()
+        return Answer(
+            **found,
+            send_wall_ns=send_wall_ns,
+            send_mono_ns=send_mono_ns,
+            recv_wall_ns=time.time_ns(),
+            recv_mono_ns=time.monotonic_ns(),
+        )
+
+    def _exchange(self, call: Call) -> dict[str, Any]:
+        headers = {"X-Request-Id": call.request_id} if call.request_id else {}
+        if call.body is not None:
+            headers["Content-Type"] = "application/json"
+        response = self._session.request(
+            call.method,
+            call.url,
+            data=call.body,
+            headers=headers,
+            timeout=self._timeout_s,
+            stream=True,
+            allow_redirects=False,
+        )
+        kept = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
+        found: dict[str, Any] = {"status": response.status_code, "headers": kept}
+        try:
+            body, wire_bytes = self._body(response)
+        except _Broken as broken:
+            response.close()
+            found |= {"cause": broken.cause, "detail": broken.detail}
+            found |= {"body": broken.body, "wire_bytes": broken.wire_bytes}
+        else:
+            cause = _cause_of_good(response.status_code, kept, body)
+            found |= {"cause": cause, "body": body, "wire_bytes": wire_bytes}
+        found["retry_after_s"] = _retry_after_s(kept, found["body"], response.status_code)
+        return found
+
+    def _body(self, response: requests.Response) -> tuple[bytes, int]:
+        wire = bytearray()
+        limit = self._max_body_bytes
+        try:
+            while piece := response.raw.read(_PIECE_BYTES, decode_content=False):
+                wire += piece
+                if len(wire) > limit:
+                    raise _Broken("too_large", f"over {limit} bytes", bytes(wire), len(wire))
+        except _DeadlinePassed:
+            detail = f"the body did not end within {self._timeout_s} s"
+            raise _Broken("timeout", detail, bytes(wire), len(wire)) from None
+        except urllib3.exceptions.HTTPError as error:
+            raise _Broken(_cause_of(error), _short(error), bytes(wire), len(wire)) from error
+        if "content-encoding" not in response.headers:
+            return bytes(wire), len(wire)
+        return _decompressed(bytes(wire), limit), len(wire)
+
+
+def _on_alarm(_signal: int, _frame: FrameType | None) -> None:
+    raise _DeadlinePassed
+
+
+def _disarm(previous: Any) -> None:  # noqa: ANN401
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except _DeadlinePassed:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, previous)
+
+
+def _decompressed(wire: bytes, limit: int) -> bytes:
+    inflater = zlib.decompressobj(_GZIP_OR_ZLIB_WBITS)
+    try:
+        body = inflater.decompress(wire, limit + 1)
+    except zlib.error as error:
+        raise _Broken("bad_encoding", str(error), wire, len(wire)) from error
+    if len(body) > limit:
+        detail = f"{len(wire)} bytes decompress to over {limit}"
+        raise _Broken("too_large", detail, body[:limit], len(wire))
+    if not inflater.eof:
+        raise _Broken("bad_encoding", "the compressed body ends early", body, len(wire))
+    return body
+
+
+def _cause_of_good(status: int, headers: dict[str, str], body: bytes) -> str:
+    cause = causes.of_status(status)
+    if cause != causes.OK:
+        return cause
+    is_html = "html" in headers.get("content-type", "").lower() or body[:1] == b"<"
+    return "html" if is_html else causes.OK
+
+
+_CAUSES: tuple[tuple[type[BaseException], str], ...] = (
+    (requests.exceptions.SSLError, "tls"),
+    (urllib3.exceptions.SSLError, "tls"),
+    (urllib3.exceptions.NameResolutionError, "dns"),
+    (requests.exceptions.Timeout, "timeout"),
+    (urllib3.exceptions.TimeoutError, "timeout"),
+    (TimeoutError, "timeout"),
+    (urllib3.exceptions.IncompleteRead, "truncated"),
+    (urllib3.exceptions.InvalidChunkLength, "truncated"),
+    (urllib3.exceptions.NewConnectionError, "connect"),
+    (ConnectionRefusedError, "connect"),
+)
+
+
+def _cause_of(error: BaseException) -> str:
+    """The name of a transport failure, from the most telling exception in its chain."""
+    chain = list(_chain(error))
+    for kind, cause in _CAUSES:
+        if any(isinstance(each, kind) for each in chain):
+            return cause
+    return "reset"
+
+
+def _chain(error: BaseException | None) -> Any:  # noqa: ANN401
+    seen = 0
+    while error is not None and seen < 12:
+        yield error
+        yield from (each for each in error.args if isinstance(each, BaseException))
+        reason = getattr(error, "reason", None)
+        if isinstance(reason, BaseException):
+            yield reason
+        inner = error.args[0] if error.args and isinstance(error.args[0], BaseException) else None
+        error = error.__cause__ or error.__context__ or inner
+        seen += 1
+
+
+def _short(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:300]
+
+
+def _retry_after_s(headers: dict[str, str], body: bytes, status: int) -> float | None:
+    """Seconds the venue asks us to wait: header (seconds or date) or body, or None."""
+    if status < 400:
+        return None
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:12])
+    if text:
+        try:
+            return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+        except (ValueError, TypeError):
+            return None
+    try:
+        said = json.loads(body).get("retry_after_seconds") if body[:1] == b"{" else None
+    except ValueError:
+        return None
+    return float(said) if isinstance(said, int | float) else None

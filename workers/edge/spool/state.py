@@ -1,0 +1,54 @@
+"""Small files that are replaced whole: heartbeats, the guard, the universe, latest manifests.
+
+Promises  a reader sees one whole version; a file that is missing, torn by hand or of another
+          shape reads as None, and the caller says what that means.
+"""
+
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from workers.core.heartbeats import Crash, Guard, Heartbeat
+from workers.core.manifests import encode
+from workers.edge import durable
+from workers.edge.spool.directory import DataDir
+
+Shape = TypeVar("Shape")
+
+
+def read(path: Path, shape: type[Shape]) -> Shape | None:
+    """A JSON file as `shape`, or None when there is none that can be believed."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=shape)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def write(path: Path, value: msgspec.Struct) -> None:
+    """Replace a state file that must survive a power cut."""
+    durable.replace(path, encode(value))
+
+
+def beat(data: DataDir, heartbeat: Heartbeat) -> None:
+    """Replace a heartbeat; not synced, because after a power cut it is worth nothing."""
+    path = data.heartbeat(heartbeat.worker)
+    durable.replace_unsynced(path, msgspec.json.encode(heartbeat) + b"\n")
+
+
+def heartbeats(data: DataDir) -> list[Heartbeat]:
+    """Every worker's last heartbeat, by name."""
+    paths = sorted(data.heartbeats.glob("*.json"))
+    found = [read(path, Heartbeat) for path in paths if not path.name.endswith(".crash.json")]
+    return [heartbeat for heartbeat in found if heartbeat is not None]
+
+
+def crashes(data: DataDir) -> list[Crash]:
+    """The last unexpected death of each worker that had one."""
+    found = [read(path, Crash) for path in sorted(data.heartbeats.glob("*.crash.json"))]
+    return [crash for crash in found if crash is not None]
+
+
+def guard(data: DataDir) -> Guard:
+    """The disk guard; "ok" when the watchdog has not written one."""
+    return read(data.guard, Guard) or Guard()

@@ -4,7 +4,7 @@ CONFIG ?= config/orderbooks.yaml
 TYPED := workers $(wildcard tests/venue tests/demo tests/demo.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev demo run ctl config test check format bench docs lock clean
+.PHONY: help env env-dev clients demo run ctl config test check format bench docs lock clean
 .NOTPARALLEL:
 
 help: ## show this list
@@ -28,7 +28,10 @@ ctl: env ## supervisorctl of what runs: make ctl ARGS="status"
 config: env ## check the settings file (CONFIG=…) as the workers read it
 	@$(PYTHON_BIN) -m workers.edge.settings_file check $(CONFIG)
 
-test: env-dev ## run all tests; some of them: make test ARGS="-k books"
+clients: # the official clients, in an environment of their own
+	@ops/setup.sh clients
+
+test: env-dev clients ## run all tests; some of them: make test ARGS="-k books"
 	@$(PYTHON_BIN) -m pytest $(ARGS)
 
 check: env-dev ## style, types, and the laws of the code
@@ -41,7 +44,7 @@ format: env-dev ## put the code into its one form
 	@$(PYTHON_BIN) -m ruff check --fix --quiet .
 	@$(PYTHON_BIN) -m ruff format --quiet .
 
-bench: env-dev ## measure what the collector can do on this machine
+bench: env-dev clients ## measure what the collector can do on this machine
 	@$(PYTHON_BIN) -m tests.bench $(ARGS)
 
 docs: env ## make the generated pages anew
@@ -54,7 +57,8 @@ lock: ## choose package versions anew (needs uv; UPGRADE=--upgrade takes the new
 	@command -v uv >/dev/null || { echo "lock: uv is missing; install it (pip install uv)" >&2; exit 1; }
 	@$(LOCK) $(UPGRADE) -o requirements.lock
 	@$(LOCK) $(UPGRADE) --group dev -c requirements.lock -o requirements-dev.lock
+	@$(subst pyproject.toml,tests/venue_tests/clients.in,$(LOCK)) $(UPGRADE) -o requirements-clients.lock
 
 clean: ## remove the environment and caches; never data
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .venv-clients .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,10 +1,12 @@
 #!/bin/sh
 # Makes .venv and the command .venv/bin/orderbooks, from a lock file with hashes.
 #
-#   ops/setup.sh        what running needs      ops/setup.sh dev    and what testing needs
+#   ops/setup.sh          what running needs
+#   ops/setup.sh dev      and what testing needs
+#   ops/setup.sh clients  .venv-clients: the official clients that the tests point at the venue
 #
 # Needs python3 (3.11 or newer) with venv, and no root. Uses uv when it is there, else pip.
-# Safe to run twice: with nothing changed it does nothing. Touches nothing but .venv.
+# Safe to run twice: with nothing changed it does nothing. Touches nothing but its environment.
 set -eu
 unset PYTHONPATH PYTHONHOME
 
@@ -17,13 +19,15 @@ kind=${1:-run}
 case $kind in
     run) lock=requirements.lock ;;
     dev) lock=requirements-dev.lock ;;
-    *) fail "usage: ops/setup.sh [dev]" ;;
+    clients) lock=requirements-clients.lock ;;
+    *) fail "usage: ops/setup.sh [dev|clients]" ;;
 esac
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 cd "$root"
 python=${PYTHON:-python3}
 venv=$root/.venv
+[ "$kind" != clients ] || venv=$root/.venv-clients
 
 command -v "$python" >/dev/null 2>&1 ||
     fail "python3 is missing; install it (Debian, Ubuntu: apt install python3 python3-venv)"
@@ -60,8 +64,13 @@ else
     install() { "$venv/bin/python" -m pip install --quiet --no-input --disable-pip-version-check "$@"; }
 fi
 echo "$root" >"$venv/.made-in"
-echo "setup: installing $lock into .venv (Python $version)" >&2
+echo "setup: installing $lock into ${venv##*/} (Python $version)" >&2
 install --require-hashes -r "$lock" || fail "could not install $lock; the lines above say why"
+
+if [ "$kind" = clients ]; then
+    made_of "$lock" >"$(stamp "$kind")"
+    exit 0
+fi
 
 # The checkout is the installation: this makes it importable from any directory.
 packages=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')

@@ -15,9 +15,8 @@ import os
 from typing import Any
 
 from workers import VERSION
-from workers.core.cadence import BackoffRules
 from workers.core.causes import OK
-from workers.core.courtesy import Courtesy
+from workers.core.courtesy import courtesy_of
 from workers.core.grid import Grid, Span
 from workers.core.heartbeats import Condition
 from workers.core.ledger import Loaded
@@ -54,17 +53,8 @@ class Collector:
             kept_bytes=settings.kept_body_bytes,
             big_bytes=settings.big_book_bytes,
         )
-        self._courtesy = Courtesy(
-            limit=settings.breaker_failures,
-            per_10s=settings.requests_per_10s / (bench.writer.shards or 1),
-            rules=BackoffRules(
-                base_s=settings.backoff_base_s,
-                cap_s=settings.backoff_cap_s,
-                blocked_s=settings.blocked_backoff_s,
-                retry_after_cap_s=settings.retry_after_cap_s,
-            ),
-            mono_ns=world.mono_ns(),
-        )
+        per_10s = settings.requests_per_10s / (bench.writer.shards or 1)
+        self._courtesy = courtesy_of(settings, per_10s=per_10s, mono_ns=world.mono_ns())
         self._universe = UniverseFollower(bench.data)
         self._guard = GuardFollower(bench.data)
         self._markets: tuple[Market, ...] = ()

@@ -300,11 +300,15 @@ def test_a_recorded_market_that_hydrates_anew_stays_as_it_was() -> None:
     assert "lists 0 of 4 known open markets" == outcome.universe.stale_reason
 
 
-def test_quiet_refusals_are_shown_but_alert_nobody() -> None:
-    outcome = after(Universe(), listing(*markets(2), Refusal("zombie", "ended", "2025", "t")))
+def test_quiet_refusals_are_shown_but_alert_nobody_and_are_no_news() -> None:
+    zombie = Refusal("zombie", "ended", "2025", "t")
 
-    assert ["zombie"] == [each.slug for each in outcome.universe.refused]
+    outcome = after(Universe(), listing(*markets(2), zombie))
+    gone = after(outcome.universe, listing(*markets(2)))
+
+    assert (zombie,) == outcome.universe.refused
     assert [] == alerts(outcome)
+    assert not gone.changed
 
 
 def test_a_refusal_keeps_the_time_it_was_first_seen_and_goes_when_it_is_over() -> None:

@@ -83,13 +83,17 @@ class Venue:
         found = [m for m in self.markets() if self.world.state(m.token_ids[0], now_ms)]
         return sorted(found, key=lambda market: (market.end_ms, market.slug))
 
-    def answers(self, *, limit_s: float = 10.0) -> list[AnswerRow]:
+    def answers(self, *, at_least: int = 0, limit_s: float = 10.0) -> list[AnswerRow]:
         """The ledger's answers, after every request received has its row.
 
+        Args:
+            at_least: wait for so many requests, counted from the ledger's first.
+            limit_s: how long to wait.
+
         Raises:
-            TimeoutError: some answers are still on their way after `limit_s`.
+            TimeoutError: after `limit_s` there are fewer, or some are still on their way.
         """
-        self.ledger.settle(limit_s=limit_s)
+        self.ledger.settle(at_least=at_least, limit_s=limit_s)
         return self.truth.answers()
 
     def start(self) -> None:

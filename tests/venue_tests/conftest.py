@@ -8,15 +8,6 @@ import pytest
 from tests.venue import Venue
 from tests.venue_tests.peers import Hand
 
-CAPTURES = Path(__file__).parents[2] / ".." / "shared" / "captures"
-
-
-@pytest.fixture
-def captures() -> Path:
-    if not CAPTURES.is_dir():
-        pytest.skip("the recorded captures are not on this machine")
-    return CAPTURES
-
 
 @pytest.fixture
 def hand() -> Hand:

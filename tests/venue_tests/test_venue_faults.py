@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.venue import AnswerRow, Venue, faults
+from tests.venue import Venue, faults
 from tests.venue.bookhash import book_hash
-from tests.venue_tests.peers import NS, Hand, Reply, ask, drain, get, post_books, raw, window_at
+from tests.venue_tests.peers import Hand, Reply, ask, drain, get, post_books, raw, window_at
 from tests.venue_tests.test_venue_gamma_faults import PROVEN as GAMMA
 
 PROVEN: set[str] = set()
@@ -215,7 +215,7 @@ def test_a_slow_answer_is_whole_in_the_end(
 def test_a_hang_never_answers_and_is_in_the_truth_at_once(venue: Venue) -> None:
     venue.faults.add("hang", "time")
     with raw(venue) as connection:
-        (row,) = rows_when(venue, 1)
+        (row,) = venue.answers(at_least=1)
         connection.settimeout(0.2)
         with pytest.raises(TimeoutError):
             connection.recv(1)
@@ -226,7 +226,7 @@ def test_a_hang_never_answers_and_is_in_the_truth_at_once(venue: Venue) -> None:
 def test_a_hang_ends_with_the_venue(venue: Venue) -> None:
     venue.faults.add("hang", "time")
     connection = raw(venue)
-    rows_when(venue, 1)
+    venue.answers(at_least=1)
 
     venue.stop()
 
@@ -234,17 +234,6 @@ def test_a_hang_ends_with_the_venue(venue: Venue) -> None:
         assert b"" == drain(connection)
     except ConnectionResetError:
         connection.close()
-
-
-def rows_when(venue: Venue, count: int) -> list[AnswerRow]:
-    """The rows as soon as there are `count`."""
-    limit_ns = time.monotonic_ns() + 10 * NS
-    while time.monotonic_ns() < limit_ns:
-        rows = venue.truth.answers()
-        if len(rows) >= count:
-            return rows
-        time.sleep(0.01)
-    raise TimeoutError(f"waiting for {count} rows")
 
 
 @proves("reset")

@@ -187,7 +187,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> tuple[str, str, str]:
         """What makes two findings the same condition."""
-        return (self.alert, self.worker, self.subject)
+        return (self.alert, self.worker, self.subject[:DETAIL_MAX])
 
 
 class Active(msgspec.Struct, frozen=True, kw_only=True):

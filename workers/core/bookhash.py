@@ -68,7 +68,7 @@ def verdict(raw: bytes) -> Verdict:
 def _slow_verdict(raw: bytes) -> Verdict:
     try:
         book = _decoder.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Verdict.ABSENT
     return Verdict.VERIFIED if book_hash(book) == book.hash else Verdict.FAILED
 

@@ -5,6 +5,7 @@ Promises  below the limits of VENUE §6 by the factor the settings give; a faili
 """
 
 from workers.core.cadence import NS_PER_S, BackoffRules, Breaker, Bucket, backoff_s
+from workers.core.settings import Collector
 
 
 class Courtesy:
@@ -57,3 +58,14 @@ class Courtesy:
         resume_mono_ns = mono_ns + int(pause_s * NS_PER_S)
         self.breaker = self.breaker.after_failure(cause, resume_mono_ns=resume_mono_ns)
         return pause_s
+
+
+def courtesy_of(settings: Collector, *, per_10s: float, mono_ns: int) -> Courtesy:
+    """Towards one upstream, backing off as the settings say, within a budget of its own."""
+    rules = BackoffRules(
+        base_s=settings.backoff_base_s,
+        cap_s=settings.backoff_cap_s,
+        blocked_s=settings.blocked_backoff_s,
+        retry_after_cap_s=settings.retry_after_cap_s,
+    )
+    return Courtesy(limit=settings.breaker_failures, per_10s=per_10s, rules=rules, mono_ns=mono_ns)

@@ -16,22 +16,31 @@ Promises  every due tick has exactly one state; the states of a market add up to
           which is counted a second time by arithmetic.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from workers.core.cadence import phase_due
+from workers.core.canvas import (
+    CAPTURED,
+    Canvas,
+    Gap,
+    Hour,
+    gaps_of,
+    hours_of,
+    in_all,
+    mask_of,
+    without,
+)
 from workers.core.causes import ABSENT, OK, PAUSE_CAUSES
-from workers.core.instants import MS_PER_HOUR
 from workers.core.labels import Acknowledged
+from workers.core.ledger import Loaded
 from workers.core.lives import NS_PER_MS, Life
 from workers.core.plans import DueTicks, Known, due_count
 from workers.core.runs import Run
 from workers.core.shards import shard_of
 
-CAPTURED = "CAPTURED"
 VENUE_ABSENT = "VENUE_ABSENT"
 UNEXPLAINED = "UNEXPLAINED"
 ACKNOWLEDGED = "ACKNOWLEDGED"
@@ -43,23 +52,6 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
     captured: dict[str, list[Run]] = {}
     invalid: dict[str, list[Run]] = {}
-
-
-class Hour(msgspec.Struct, frozen=True):
-    """The states of one market in one UTC hour, as `STATE` or `STATE(cause)`."""
-
-    from_ms: int
-    counts: dict[str, int]
-
-
-class Gap(msgspec.Struct, frozen=True):
-    """Consecutive ticks of one market that were not captured: the first and last of them."""
-
-    slug: str
-    from_due_ms: int
-    until_due_ms: int
-    length_ms: int
-    counts: dict[str, int]
 
 
 class MarketCoverage(msgspec.Struct, frozen=True):
@@ -82,46 +74,6 @@ class MarketCoverage(msgspec.Struct, frozen=True):
     def adds_up(self) -> bool:
         """True when every due tick has a state."""
         return self.counts().total() == self.due
-
-
-class _Canvas:
-    """One byte for each due tick of a market: the number of its state."""
-
-    def __init__(self, ticks: DueTicks) -> None:
-        self.ticks = ticks
-        self.codes = bytearray(ticks.size)
-        self.names = ["", CAPTURED]
-        self._numbers = {CAPTURED: 1}
-
-    def number(self, name: str) -> int:
-        """The byte of a state; more than 254 different causes share one."""
-        if name not in self._numbers:
-            name = name if len(self.names) < 255 else "FAILED(other)"
-            self._numbers[name] = len(self.names)
-            self.names.append(name)
-        return self._numbers[name]
-
-    def paint(self, parts: Iterable[slice], name: str) -> None:
-        """Give ticks a state, whatever they had."""
-        number = self.number(name)
-        for part in parts:
-            count = len(range(*part.indices(len(self.codes))))
-            self.codes[part] = bytes((number,)) * count
-
-    def paint_where(self, mask: bytes, name: str) -> None:
-        """Give the ticks marked 1 in a mask a state."""
-        number = self.number(name)
-        for found in re.finditer(b"\x01+", mask):
-            self.codes[found.start() : found.end()] = bytes((number,)) * len(found[0])
-
-
-def mask_of(ticks: DueTicks, runs: Iterable[Run]) -> bytearray:
-    """One byte for each due tick: 1 where a run has it."""
-    mask = bytearray(ticks.size)
-    for run in runs:
-        for part in ticks.of_run(run):
-            mask[part] = b"\x01" * len(range(*part.indices(ticks.size)))
-    return mask
 
 
 def judge(
@@ -147,25 +99,24 @@ def judge(
         until_ms: the end, exclusive.
         gap_ms: from which length on a gap is listed.
     """
-    canvas = _Canvas(DueTicks(known.plans, from_ms, until_ms))
+    canvas = Canvas(DueTicks(known.plans, from_ms, until_ms))
     mine = [each for each in lives if _is_responsible(each, known)]
     _paint_lives(canvas, known, mine)
     rows = {token: mask_of(canvas.ticks, seen.captured.get(token, [])) for token in known.tokens}
     _paint_promises(canvas, rows, answers)
-    _paint_skips(canvas, known, mine)
-    _paint_answers(canvas, answers)
+    _paint_told(canvas, known, mine, answers)
     for token in known.tokens:
         for run in seen.invalid.get(token, []):
             canvas.paint(canvas.ticks.of_run(run), "FAILED(labelled_invalid)")
-    canvas.paint_where(_in_all(list(rows.values())), CAPTURED)
+    canvas.paint_where(in_all(list(rows.values())), CAPTURED)
     _paint_labels(canvas, acknowledged)
     return MarketCoverage(
         slug=known.slug,
         condition_id=known.condition_id,
         series=known.series,
         due=due_count(known.plans, from_ms, until_ms),
-        hours=list(_hours(canvas)),
-        gaps=[each for each in _gaps(canvas, known.slug) if each.length_ms >= gap_ms],
+        hours=list(hours_of(canvas)),
+        gaps=[each for each in gaps_of(canvas, known.slug) if each.length_ms >= gap_ms],
     )
 
 
@@ -198,7 +149,7 @@ def _is_responsible(life: Life, known: Known) -> bool:
     return shard_of(known.condition_id, life.shards) == life.shard
 
 
-def _paint_lives(canvas: _Canvas, known: Known, lives: Sequence[Life]) -> None:
+def _paint_lives(canvas: Canvas, known: Known, lives: Sequence[Life]) -> None:
     """DOWN where nobody was there, UNEXPLAINED where somebody was and knew the market."""
     between = canvas.ticks.between
     canvas.paint(between(0, 1 << 62), "DOWN(not_started)")
@@ -218,10 +169,9 @@ def _paint_lives(canvas: _Canvas, known: Known, lives: Sequence[Life]) -> None:
             canvas.paint(between(from_ms, until_ms), "FAILED(lost_in_crash)")
 
 
-def _loaded_ms(load: msgspec.Struct) -> int:
+def _loaded_ms(load: Loaded) -> int:
     """The first due time that a load is too early to miss: strictly after it."""
-    at_ns: int = load.at_wall_ns  # type: ignore[attr-defined]
-    return at_ns // NS_PER_MS + 1
+    return load.at_wall_ns // NS_PER_MS + 1
 
 
 def _expected(ticks: DueTicks, known: Known, life: Life) -> Iterator[slice]:
@@ -244,7 +194,7 @@ def _expected(ticks: DueTicks, known: Known, life: Life) -> Iterator[slice]:
 
 
 def _paint_promises(
-    canvas: _Canvas, rows: Mapping[str, bytearray], answers: Sequence[Answered]
+    canvas: Canvas, rows: Mapping[str, bytearray], answers: Sequence[Answered]
 ) -> None:
     """What a ledger says was captured and no segment holds."""
     for may_lose in (False, True):
@@ -253,83 +203,38 @@ def _paint_promises(
             runs = [
                 run
                 for each in answers
-                if each.cause == OK and each.token_id == token
+                if each.cause == OK
+                and each.token_id == token
                 and each.life.may_have_lost_rows == may_lose
                 for run in each.runs
             ]
-            canvas.paint_where(_without(mask_of(canvas.ticks, runs), mask), name)
+            canvas.paint_where(without(mask_of(canvas.ticks, runs), mask), name)
 
 
-def _paint_skips(canvas: _Canvas, known: Known, lives: Sequence[Life]) -> None:
-    skips = [
-        skip
-        for life in lives
-        for skip in life.skips
-        if skip.markets is None or known.condition_id in skip.markets
-    ]
-    for skip in sorted(skips, key=lambda each: each.cause not in PAUSE_CAUSES):
-        state = "PAUSED" if skip.cause in PAUSE_CAUSES else "FAILED"
-        parts = canvas.ticks.between(skip.from_due_ms, skip.until_due_ms + 1)
-        canvas.paint(parts, f"{state}({skip.cause})")
+def _paint_told(
+    canvas: Canvas, known: Known, lives: Sequence[Life], answers: Sequence[Answered]
+) -> None:
+    """What ledgers say of ticks without a row: pauses, then absent tokens, then failures."""
+    told: list[tuple[int, str, Iterator[slice]]] = []
+    for skip in (skip for life in lives for skip in life.skips):
+        if skip.markets is None or known.condition_id in skip.markets:
+            parts = canvas.ticks.between(skip.from_due_ms, skip.until_due_ms + 1)
+            pauses = skip.cause in PAUSE_CAUSES
+            name = f"PAUSED({skip.cause})" if pauses else f"FAILED({skip.cause})"
+            told.append((0 if pauses else 2, name, parts))
+    for each in answers:
+        parts = (part for run in each.runs for part in canvas.ticks.of_run(run))
+        if each.cause == ABSENT:
+            told.append((1, VENUE_ABSENT, parts))
+        elif each.cause != OK:
+            told.append((2, f"FAILED({each.cause})", parts))
+    for _, name, parts in sorted(told, key=lambda each: each[0]):
+        canvas.paint(parts, name)
 
 
-def _paint_answers(canvas: _Canvas, answers: Sequence[Answered]) -> None:
-    """Absent tokens, then failures, which stand above them."""
-    told = (each for each in answers if each.cause != OK)
-    for each in sorted(told, key=lambda each: each.cause != ABSENT):
-        name = VENUE_ABSENT if each.cause == ABSENT else f"FAILED({each.cause})"
-        for run in each.runs:
-            canvas.paint(canvas.ticks.of_run(run), name)
-
-
-def _paint_labels(canvas: _Canvas, acknowledged: Sequence[Acknowledged]) -> None:
+def _paint_labels(canvas: Canvas, acknowledged: Sequence[Acknowledged]) -> None:
     for label in acknowledged:
         number = canvas.number(ACKNOWLEDGED)
         table = bytes(code if code == 1 else number for code in range(256))
         for part in canvas.ticks.between(label.from_ms, label.until_ms):
             canvas.codes[part] = canvas.codes[part].translate(table)
-
-
-def _in_all(masks: Sequence[bytes | bytearray]) -> bytes:
-    both = int.from_bytes(masks[0], "little")
-    for mask in masks[1:]:
-        both &= int.from_bytes(mask, "little")
-    return both.to_bytes(len(masks[0]), "little")
-
-
-def _without(mask: bytearray, other: bytearray) -> bytes:
-    left = int.from_bytes(mask, "little") & ~int.from_bytes(other, "little")
-    return left.to_bytes(len(mask), "little")
-
-
-def _hours(canvas: _Canvas) -> Iterator[Hour]:
-    found: dict[int, Counter[int]] = {}
-    for stretch in canvas.ticks.stretches:
-        hour_ms = stretch.first_ms // MS_PER_HOUR * MS_PER_HOUR
-        while hour_ms < stretch.end_ms:
-            counts = found.setdefault(hour_ms, Counter())
-            for part in canvas.ticks.between(
-                max(hour_ms, stretch.first_ms), min(hour_ms + MS_PER_HOUR, stretch.end_ms)
-            ):
-                counts.update(canvas.codes[part])
-            hour_ms += MS_PER_HOUR
-    for hour_ms in sorted(found):
-        named = {canvas.names[code]: count for code, count in sorted(found[hour_ms].items())}
-        named.pop("", None)
-        if named:
-            yield Hour(hour_ms, named)
-
-
-def _gaps(canvas: _Canvas, slug: str) -> Iterator[Gap]:
-    """Runs of ticks that were not captured; as long as from the first to the next capture."""
-    ticks = canvas.ticks
-    for found in re.finditer(b"[^\x01]+", bytes(canvas.codes)):
-        first, last = found.start(), found.end() - 1
-        counts = Counter(canvas.names[code] for code in found[0])
-        from_ms, until_ms = ticks.due_ms(first), ticks.due_ms(last)
-        end_ms = ticks.due_ms(last + 1) if last + 1 < ticks.size else until_ms
-        end_ms = max(end_ms, until_ms + ticks.stretch_of(last).interval_ms * (end_ms == until_ms))
-        yield Gap(slug, from_ms, until_ms, end_ms - from_ms, dict(counts))
-
-
-__all__ = ["STATES", "Answered", "Gap", "Hour", "MarketCoverage", "Seen", "answers_by_market", "judge"]

@@ -28,6 +28,8 @@ GUARD_ALERTS = {
     "pause": "disk_low_pause",
 }
 _CONDITIONS_MAX = 20
+#: As the command line of a collector allows (edge/lifecycle.py); the hash tries each shard.
+SHARDS_MAX = 100
 #: A process this young may still be salvaging; only then does it begin to beat.
 _YOUNG_S = 60
 
@@ -134,14 +136,14 @@ def _alive(look: Look, rules: Watchdog) -> Iterator[Heartbeat]:
     """The collectors that beat: who is silent or gone is told as that."""
     for beat in look.spool.heartbeats:
         is_fresh = silent_ns(beat, look) <= rules.heartbeat_late_s * NS_PER_S
-        if beat.shards and beat.shard is not None and beat.state != "stopped" and is_fresh:
+        if 1 <= (beat.shards or 0) <= SHARDS_MAX and beat.state != "stopped" and is_fresh:
             yield beat
 
 
 def first_due_ms(look: Look, beat: Heartbeat, *, after_ms: int) -> int | None:
     """The first tick after a moment that a phase running now makes due for a collector, or None."""
     universe = look.spool.universe
-    if universe is None or not beat.shards:
+    if universe is None or beat.shards is None:
         return None
     now_ms = look.wall_ns // NS_PER_MS
     phases = [

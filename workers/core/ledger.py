@@ -119,7 +119,10 @@ _encoder = msgspec.json.Encoder()
 
 def read_row(line: bytes) -> Row:
     """One ledger row; raises msgspec.MsgspecError when it is not one."""
-    return _row.decode(line)
+    try:
+        return _row.decode(line)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from error
 
 
 def encode_row(row: msgspec.Struct) -> bytes:
@@ -142,8 +145,8 @@ def request_row(
     refused: Sequence[RefusedBook] = (),
 ) -> Request:
     """The row of one exchange; the body is kept in it when `layout` is "kept", bounded."""
-    keeps = layout == "kept" and bool(answer.body)
-    text, b64, kept = _kept(answer.body[:kept_bytes_max]) if keeps else (None, None, 0)
+    kept = answer.body[:kept_bytes_max] if layout == "kept" else b""
+    text, b64 = _kept(kept)
     return Request(
         id=request_id,
         due_ms=due_ms,
@@ -159,23 +162,27 @@ def request_row(
         retry_after_s=answer.retry_after_s,
         body_bytes=len(answer.body),
         wire_bytes=answer.wire_bytes,
-        sha256=None if answer.status is None else hashlib.sha256(answer.body).hexdigest(),
+        sha256=_digest(answer),
         headers=answer.headers,
         asked=list(asked),
         missing=list(missing),
         refused=[_refused_raw(each) for each in refused],
-        layout=layout if keeps or layout != "kept" else "none",
+        layout="none" if layout == "kept" and not answer.body else layout,
         body_text=text,
         body_b64=b64,
-        body_kept_bytes=kept,
+        body_kept_bytes=len(kept),
     )
 
 
-def _kept(body: bytes) -> tuple[str | None, str | None, int]:
+def _digest(answer: Answer) -> str | None:
+    return None if answer.status is None else hashlib.sha256(answer.body).hexdigest()
+
+
+def _kept(body: bytes) -> tuple[str | None, str | None]:
     try:
-        return body.decode(), None, len(body)
+        return body.decode() or None, None
     except UnicodeDecodeError:
-        return None, base64.b64encode(body).decode(), len(body)
+        return None, base64.b64encode(body).decode()
 
 
 def _refused_raw(book: RefusedBook) -> RefusedRaw:

@@ -5,6 +5,7 @@ Promises  the same facts give the same bytes (sorted keys), so that a manifest's
 """
 
 import hashlib
+from typing import TypeVar
 
 import msgspec
 
@@ -118,6 +119,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+Shape = TypeVar("Shape")
 _encoder = msgspec.json.Encoder(order="sorted")
 _manifest = msgspec.json.Decoder(SegmentManifest)
 _head = msgspec.json.Decoder(Head)
@@ -134,7 +136,7 @@ def read_manifest(data: bytes) -> SegmentManifest:
 
     A newer schema number is refused here, before any field is believed.
     """
-    manifest = _manifest.decode(data)
+    manifest = _read(_manifest, data)
     if manifest.schema != SEGMENT_SCHEMA:
         raise msgspec.ValidationError(f"schema {manifest.schema!r}, expected {SEGMENT_SCHEMA!r}")
     return manifest
@@ -142,12 +144,19 @@ def read_manifest(data: bytes) -> SegmentManifest:
 
 def read_head(data: bytes) -> Head:
     """A chain head from its bytes; raises msgspec.MsgspecError when it is not one."""
-    return _head.decode(data)
+    return _read(_head, data)
 
 
 def read_ticket(data: bytes) -> Ticket:
     """A ticket from its bytes; raises msgspec.MsgspecError when it is not one."""
-    return _ticket.decode(data)
+    return _read(_ticket, data)
+
+
+def _read(decoder: msgspec.json.Decoder[Shape], data: bytes) -> Shape:
+    try:
+        return decoder.decode(data)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from error
 
 
 def ticket_of(manifest: SegmentManifest, manifest_path: str) -> Ticket:

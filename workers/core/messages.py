@@ -6,6 +6,7 @@ Source    VENUE §3: unknown tokens are omitted, order is not request order, key
           without notice.
 """
 
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -52,6 +53,10 @@ class _Ids(msgspec.Struct, frozen=True):
     timestamp: str | int = ""
 
 
+# The venue's own spelling of a book's first members; any other is read by the decoder (4 µs more).
+_HEAD = re.compile(
+    rb'\{"market":"(0x[0-9a-f]{1,64})","asset_id":"([0-9]{1,80})","timestamp":"([0-9]{1,15})",'
+)
 _array = msgspec.json.Decoder(list[msgspec.Raw])
 _ids = msgspec.json.Decoder(_Ids)
 
@@ -100,14 +105,18 @@ def _split(body: bytes) -> tuple[str, list[bytes]]:
         return "bad_utf8", []
     except msgspec.ValidationError:
         return "schema", []
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return "bad_json", []
 
 
 def _read_book(position: int, raw: bytes) -> Book:
+    head = _HEAD.match(raw)
+    if head is not None:
+        market, token_id, timestamp = (part.decode() for part in head.groups())
+        return Book(position, token_id, market, int(timestamp), raw)
     try:
         ids = _ids.decode(raw)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return Book(position, "", "", 0, raw)
     text = str(ids.timestamp)
     timestamp_ms = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0

@@ -89,12 +89,7 @@ class DueTicks:
                 self._add(plan, phase, lower_ms, min(ends))
 
     def _add(self, plan: Plan, phase: Phase, lower_ms: int, upper_ms: int) -> None:
-        free_ms = self.stretches[-1].end_ms if self.stretches else 0
-        # A wider interval before a narrower one may reach past its own phase: only the last
-        # point counts as taken.
-        if self.stretches:
-            free_ms -= self.stretches[-1].interval_ms - 1
-        start_ms = max(phase.from_ms, lower_ms, free_ms)
+        start_ms = max(phase.from_ms, lower_ms)
         first_ms = -(-start_ms // phase.interval_ms) * phase.interval_ms
         last_ms = min(phase.until_ms, upper_ms) - 1
         count = (last_ms - first_ms) // phase.interval_ms + 1
@@ -105,7 +100,7 @@ class DueTicks:
     def between(self, from_ms: int, until_ms: int) -> Iterator[slice]:
         """The indices of the ticks in from_ms ≤ due < until_ms."""
         for stretch in self.stretches:
-            yield from _part(stretch, from_ms, until_ms)
+            yield from part_of(stretch, from_ms, until_ms)
 
     def of_run(self, run: Run) -> Iterator[slice]:
         """The indices of those points of a run that are due ticks."""
@@ -117,7 +112,7 @@ class DueTicks:
             else:
                 for due_ms in points_of(run):
                     if due_ms % stretch.interval_ms == 0:
-                        yield from _part(stretch, due_ms, due_ms + 1)
+                        yield from part_of(stretch, due_ms, due_ms + 1)
 
     def stretch_of(self, index: int) -> Stretch:
         """The stretch that has an index."""
@@ -132,7 +127,8 @@ class DueTicks:
         return stretch.first_ms + (index - stretch.base) * stretch.interval_ms
 
 
-def _part(stretch: Stretch, from_ms: int, until_ms: int) -> Iterator[slice]:
+def part_of(stretch: Stretch, from_ms: int, until_ms: int) -> Iterator[slice]:
+    """The indices of one stretch in from_ms ≤ due < until_ms."""
     low = max(0, -(-(from_ms - stretch.first_ms) // stretch.interval_ms))
     high = min(stretch.count, -(-(until_ms - stretch.first_ms) // stretch.interval_ms))
     if low < high:

@@ -105,7 +105,7 @@ class DiskManifest(msgspec.Struct, frozen=True, kw_only=True):
     at_utc: str
     at_wall_ns: int
     guard: str
-    problem: str = ""
+    problems: list[str] = []
     disk: DiskSeen | None = None
     forecast: Forecast = Forecast()
 

@@ -224,14 +224,15 @@ def _as_of(market: Market, now_ms: int) -> Market:
 
 
 def _content(universe: Universe) -> tuple[object, ...]:
-    """What a publication is for: everything but when it was fetched and what the clock tells."""
+    """What a publication is for: not when it was fetched, what the clock tells, or zombies."""
     markets = tuple(
         msgspec.structs.replace(
             each, fetched_at_utc="", tier="", status="closed" if each.status == "closed" else ""
         )
         for each in universe.markets
     )
-    refused = tuple((each.slug, each.reason, each.detail) for each in universe.refused)
+    loud = (each for each in universe.refused if each.reason not in QUIET)
+    refused = tuple((each.slug, each.reason, each.detail) for each in loud)
     return universe.stale_since_utc is None, markets, refused
 
 

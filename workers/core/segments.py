@@ -27,7 +27,8 @@ MANIFEST_DRAFT_SUFFIX = ".manifest.json.tmp"
 SUBJECT_MAX = 90
 _NAME = re.compile(
     rf"([a-z0-9][a-z0-9-]{{0,89}}?)--({'|'.join(ROOTS)})--([a-z]+(?:-\d\d)?)"
-    r"--(\d{8}T\d{9}Z)-(\d{4,6})"
+    r"--(\d{8}T\d{9}Z)-(\d{4,6})",
+    re.ASCII,
 )
 _UNSAFE = re.compile(r"[^a-z0-9]+")
 
@@ -101,7 +102,7 @@ def row_problem(line: bytes) -> str:
         if not line.isascii():
             line.decode()
         _object.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return str(error)
     return ""
 

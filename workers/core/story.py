@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from workers.core.bookhash import Verdict
 from workers.core.runs import Run, Runs
 
 NS_PER_MS = 1_000_000
+_YEAR_10000_MS = 253_402_300_800_000
 
 
 class ManifestMarket(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,12 +100,22 @@ _book_ids = msgspec.json.Decoder(_BookIds)
 
 def read_row(line: bytes) -> AnyRow:
     """The shared members of one row; raises msgspec.MsgspecError when it is not one."""
-    return _row.decode(line)
+    try:
+        return _row.decode(line)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from error
 
 
 def request_number(request: str) -> int:
-    """The counter of a request id `<worker>.<run>.<n>`."""
-    return int(request.rpartition(".")[2])
+    """The counter of a request id `<worker>.<run>.<n>`; ValueError when it is not one."""
+    return int(_request_parts(request)[2])
+
+
+def _request_parts(request: str) -> list[str]:
+    parts = request.split(".")
+    if len(parts) != 3:
+        raise ValueError(f"not a request id: {request!r}")
+    return parts
 
 
 class Story:
@@ -121,6 +133,7 @@ class Story:
         self._last: tuple[int, int] | None = None
         self._first_request: int | None = None
         self._last_request: int | None = None
+        self._last_id = ""
         self.run: str | None = None
 
     def saw_row(self, due_ms: int, wall_ns: int) -> None:
@@ -131,19 +144,20 @@ class Story:
 
     def saw_request(self, request: str, status: int | None) -> None:
         """Count a request once, by its HTTP status ("none" when there was no answer)."""
-        number = request_number(request)
-        if number == self._last_request:
+        if request == self._last_id:
             return
-        self.run = request.split(".")[-2]
+        number = request_number(request)
+        self.run, self._last_id = _request_parts(request)[1], request
         self.requests += 1
         self._statuses["none" if status is None else str(status)] += 1
         self._first_request = number if self._first_request is None else self._first_request
         self._last_request = number
 
     def saw_book(self, token_id: str, due_ms: int, verdict: str, flags: Iterable[str]) -> None:
-        """Count one captured book."""
-        self._hashes[verdict] += 1
-        self._flags.update(flags)
+        """Count one captured book; ValueError for a verdict that is none."""
+        self._hashes[Verdict(verdict).value] += 1
+        if flags:
+            self._flags.update(flags)
         if token_id not in self._runs:
             self._runs[token_id] = Runs(token_id)
         self._runs[token_id].add(due_ms)
@@ -181,11 +195,13 @@ def retell(kind: str, stream: bytes, markets: Mapping[str, ManifestMarket] | Non
         markets: by condition id; names the market of a books segment whose writer died.
 
     Raises:
-        msgspec.MsgspecError: a row is JSON but not a row of ours.
+        msgspec.MsgspecError, ValueError: a row is JSON but not a row of ours.
     """
     story = Story()
-    for line in stream.splitlines():
+    for line in stream.split(b"\n")[:-1]:  # splitlines() also cuts at a CR inside a book
         row = read_row(line)
+        if not 0 <= row.tick_ms() < _YEAR_10000_MS:
+            raise ValueError(f"no such time: {row.tick_ms()} ms")
         story.saw_row(row.tick_ms(), row.wall_ns())
         if kind == "books":
             story.saw_request(row.request, row.status)
@@ -194,6 +210,21 @@ def retell(kind: str, stream: bytes, markets: Mapping[str, ManifestMarket] | Non
         elif row.kind == "request":
             story.saw_request(row.id, row.status)
     return story
+
+
+def believed(kind: str, stream: bytes) -> tuple[int, str]:
+    """How many bytes of whole JSON lines are rows of ours, and what is wrong with the next one.
+
+    A flipped bit may leave JSON behind that only its meaning betrays.
+    """
+    start = 0
+    for line in stream.split(b"\n")[:-1]:
+        try:
+            retell(kind, line + b"\n")
+        except (msgspec.MsgspecError, ValueError) as error:
+            return start, f"not a row of ours at byte {start}: {error}"
+        start += len(line) + 1
+    return start, ""
 
 
 def _market_of(row: AnyRow, markets: Mapping[str, ManifestMarket]) -> ManifestMarket:

@@ -5,15 +5,17 @@ Promises  one event for a raised condition and one for its recovery, grouped by 
           watchdog's own death is noticed; delivery happens in a thread and never blocks a look
 Fails     Refused when the DSN cannot be used (its text is not repeated)
 Never     sends secrets, local variables, arguments of the process or anything else by itself:
-          every integration is off (they cost more memory than the whole watchdog: PERF §8)
+          every integration is off (they cost more memory than the whole watchdog: PERF §8), and
+          send_default_pii stays off by default (to name it is deprecated since 2.75)
 """
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 import sentry_sdk
 from sentry_sdk.crons import capture_checkin
+from sentry_sdk.types import Event, Hint
 from sentry_sdk.utils import BadDsn
 
 from workers import VERSION
@@ -41,7 +43,6 @@ class Sentry:
                 server_name=os.uname().nodename,
                 default_integrations=False,
                 auto_enabling_integrations=False,
-                send_default_pii=False,
                 include_local_variables=False,
                 auto_session_tracking=False,
                 send_client_reports=False,
@@ -55,7 +56,7 @@ class Sentry:
     def tell_raised(self, condition: Active) -> None:
         """Send that a condition holds."""
         alert = ALERTS[condition.alert]
-        facts = {
+        facts: dict[str, object] = {
             "meaning": alert.meaning,
             "what to do": alert.action,
             "detail": condition.detail,
@@ -68,7 +69,7 @@ class Sentry:
 
     def tell_recovered(self, condition: Active, wall_ns: int) -> None:
         """Send that a condition is over, as an event of its own beside the first."""
-        facts = {
+        facts: dict[str, object] = {
             "lasted_s": condition.lasted_s(wall_ns),
             "since": utc_text(condition.since_wall_ns),
             "suppressed": condition.suppressed,
@@ -76,9 +77,7 @@ class Sentry:
         message = f"recovered: {condition.alert}: {condition.worker} {condition.subject}".rstrip()
         self._send(condition, message, "info", facts)
 
-    def _send(
-        self, condition: Active, message: str, level: str, facts: dict[str, int | str]
-    ) -> None:
+    def _send(self, condition: Active, message: str, level: str, facts: dict[str, object]) -> None:
         shard = "" if condition.shard is None else str(condition.shard)
         fingerprint = [condition.alert, condition.worker, shard, condition.subject]
         if level == "info":
@@ -116,11 +115,11 @@ class Sentry:
         sentry_sdk.flush(FLUSH_LIMIT_S)
         sentry_sdk.get_client().close(timeout=0)
 
-    def _cleaned(self, event: Any, _hint: Any) -> Any:
-        return clean(event, self._secrets)
+    def _cleaned(self, event: Event, _hint: Hint) -> Event:
+        return cast("Event", clean(event, self._secrets))
 
 
-def clean(value: Any, secrets: Sequence[str]) -> Any:
+def clean(value: object, secrets: Sequence[str]) -> object:
     """The same JSON value with every secret replaced in every text, keys included."""
     if isinstance(value, str):
         return scrubbed(value, secrets)

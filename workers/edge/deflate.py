@@ -17,10 +17,10 @@ _PIECE_BYTES = 1 << 16
 
 
 class Deflater:
-    """One gzip member, written in pieces."""
+    """One gzip member, written in pieces; matches reach 2**window_bits bytes back."""
 
-    def __init__(self, level: int) -> None:
-        self._stream = zlib_ng.compressobj(level, zlib_ng.DEFLATED, _GZIP_WBITS)
+    def __init__(self, level: int, window_bits: int = 15) -> None:
+        self._stream = zlib_ng.compressobj(level, zlib_ng.DEFLATED, 16 + window_bits)
 
     def add(self, data: bytes) -> bytes:
         """Compressed bytes that are ready so far; often none."""
@@ -56,24 +56,28 @@ class Inflated:
         zlib gives nothing for the input piece in which it fails, so that piece is repeated
         byte by byte: rows in front of the damage must come out.
         """
-        stream = zlib.decompressobj(_GZIP_WBITS)
+        self._stream = zlib.decompressobj(_GZIP_WBITS)
         for big in source:
             for start in range(0, len(big), _PIECE_BYTES):
-                piece = big[start : start + _PIECE_BYTES]
-                while piece:
-                    if stream.eof:
-                        stream = zlib.decompressobj(_GZIP_WBITS)
-                    before = stream.copy()
-                    try:
-                        out = stream.decompress(piece)
-                    except zlib.error as error:
-                        yield self._creep(before, piece, error)
-                        return
-                    self.read_bytes += len(piece) - len(stream.unused_data)
-                    piece = stream.unused_data
-                    yield out
-        if not stream.eof:
+                yield self._inflate(big[start : start + _PIECE_BYTES])
+                if self.damage:
+                    return
+        if not self._stream.eof:
             self.damage = f"the gzip stream ends unfinished at byte {self.read_bytes}"
+
+    def _inflate(self, piece: bytes) -> bytes:
+        out = b""
+        while piece:
+            if self._stream.eof:
+                self._stream = zlib.decompressobj(_GZIP_WBITS)
+            before = self._stream.copy()
+            try:
+                out += self._stream.decompress(piece)
+            except zlib.error as error:
+                return out + self._creep(before, piece, error)
+            self.read_bytes += len(piece) - len(self._stream.unused_data)
+            piece = self._stream.unused_data
+        return out
 
     def _creep(self, stream: "zlib._Decompress", piece: bytes, error: zlib.error) -> bytes:
         out = bytearray()

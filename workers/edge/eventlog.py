@@ -7,6 +7,7 @@ Promises  a line is whole or absent; a stalled supervisord costs log lines, neve
 Never     an event that core/events.py does not know; message bodies; secrets
 """
 
+import json
 import os
 import stat
 import sys
@@ -43,9 +44,31 @@ class EventLog:
         self, event: str, wall_ns: int, fields: dict[str, Any], level: str = "warning"
     ) -> bool:
         row = {"at": utc_text(wall_ns), "level": level, "event": event, **self._common, **fields}
-        line = msgspec.json.encode(row)[: PIPE_BUF_BYTES - 1] + b"\n"
+        line = _line(row)
         try:
             return os.write(self._fd, line) == len(line)
         except OSError:
             # A full pipe or a full log disk: the worker goes on, the count is told later.
             return False
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    """One JSON line that a pipe takes whole: texts are cut, and odd file names escaped, to fit."""
+    texts_max = PIPE_BUF_BYTES
+    line = _encoded(row)
+    while len(line) >= PIPE_BUF_BYTES and texts_max > 1:
+        texts_max //= 2
+        line = _encoded({key: _cut(value, texts_max) for key, value in row.items()})
+    return line + b"\n"
+
+
+def _cut(value: object, texts_max: int) -> object:
+    is_long = isinstance(value, str) and len(value) > texts_max
+    return f"{str(value)[:texts_max]}…" if is_long else value
+
+
+def _encoded(row: dict[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(row)
+    except UnicodeEncodeError:
+        return json.dumps(row).encode()

@@ -3,11 +3,10 @@
 Reads     run/supervisor.sock
 Promises  an answer or a named problem within timeout_s for each call, also when supervisord is
           stopped, gone, or answers nonsense; one fleet for one data directory
-Never     imports supervisor: its client would cost 2 MB and has no timeout
+Never     imports supervisor's code: its client would cost 2 MB and has no timeout
 """
 
 import http.client
-import importlib.util
 import os
 import socket
 import sys
@@ -26,6 +25,11 @@ from workers.edge import durable
 #: supervisord closes every descriptor from 5 up at its start, and its children all from 3 up: a
 #: lock held here lives exactly as long as supervisord.
 _LOCK_FD = 3
+#: The process table, at the top of the checkout.
+CONF = Path(__file__).resolve().parents[2] / "supervisord.conf"
+_HEADERS = {"Content-Type": "text/xml"}
+#: A process takes 1.2 KB of answer.
+_ANSWER_MAX_BYTES = 1 << 20
 _QUOTED = frozenset('"\\\n\r')
 
 
@@ -41,16 +45,6 @@ class _Connection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
-
-
-class _Transport(xmlrpc.client.Transport):
-    def __init__(self, path: Path, timeout_s: float) -> None:
-        super().__init__()
-        self._path, self._timeout_s = path, timeout_s
-
-    def make_connection(self, _host: object) -> http.client.HTTPConnection:
-        """A new connection for each call."""
-        return _Connection(self._path, self._timeout_s)
 
 
 class _Info(msgspec.Struct, frozen=True):
@@ -70,6 +64,7 @@ class _Info(msgspec.Struct, frozen=True):
 _PROBLEMS = (
     OSError,
     ValueError,
+    LookupError,
     http.client.HTTPException,
     xmlrpc.client.Error,
     ExpatError,
@@ -80,15 +75,25 @@ _PROBLEMS = (
 def look(socket_path: Path, timeout_s: float) -> FleetSeen:
     """Supervisord's table of processes, or why it could not be read."""
     try:
-        proxy = xmlrpc.client.ServerProxy(
-            "http://localhost/RPC2", transport=_Transport(socket_path, timeout_s)
-        )
-        with proxy:
-            pid = msgspec.convert(proxy.supervisor.getPID(), int)
-            rows = msgspec.convert(proxy.supervisor.getAllProcessInfo(), list[_Info])
+        pid = msgspec.convert(_asked(socket_path, timeout_s, "supervisor.getPID"), int)
+        rows = _asked(socket_path, timeout_s, "supervisor.getAllProcessInfo")
+        processes = [_seen(row) for row in msgspec.convert(rows, list[_Info])]
     except _PROBLEMS as error:
-        return FleetSeen(problem=f"{socket_path.name}: {_said(error)}"[:200])
-    return FleetSeen(pid=pid, processes=[_seen(row) for row in rows])
+        return FleetSeen(problem=_said(error)[:200])
+    return FleetSeen(pid=pid, processes=processes)
+
+
+def _asked(socket_path: Path, timeout_s: float, method: str) -> object:
+    connection = _Connection(socket_path, timeout_s)
+    try:
+        connection.request("POST", "/RPC2", xmlrpc.client.dumps((), method), _HEADERS)
+        answer = connection.getresponse()
+        body = answer.read(_ANSWER_MAX_BYTES)
+    finally:
+        connection.close()
+    if answer.status != http.client.OK:
+        raise ValueError(f"HTTP status {answer.status}")
+    return xmlrpc.client.loads(body)[0][0]
 
 
 def _said(error: BaseException) -> str:
@@ -167,10 +172,12 @@ def become_supervisorctl(conf: Path, env: Mapping[str, str], arguments: Iterable
 
 
 def _exec(module: str, arguments: list[str], env: Mapping[str, str]) -> Never:
-    if importlib.util.find_spec("supervisor") is None:
+    try:
+        import supervisor  # noqa: F401, PLC0415 - empty; asks only whether it is installed
+    except ImportError:
         raise NeedsAPerson(
             f"run supervisor: {sys.executable} does not have it",
-            hint="`make setup` installs what requirements.lock names",
-        )
+            hint="`make env` installs what requirements.lock names",
+        ) from None
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, "-m", module, *arguments], dict(env))  # noqa: S606

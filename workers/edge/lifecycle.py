@@ -24,6 +24,7 @@ from workers.core.errors import NeedsAPerson, Temporary, is_disk_trouble
 from workers.core.heartbeats import Crash, Heartbeat
 from workers.core.manifests import Writer, encode
 from workers.core.settings import Settings
+from workers.core.story import ManifestMarket
 from workers.core.universe import manifest_markets, read_universe
 from workers.edge import durable, settings_file
 from workers.edge.eventlog import EventLog
@@ -88,7 +89,8 @@ def main(name: str, make: Callable[[Bench], Worker], argv: list[str] | None = No
         if bench is not None:
             _run(bench, make)
     except NeedsAPerson as error:
-        log.write("stopped_for_a_person", world.wall_ns(), reason=str(error), hint=error.hint)
+        for line in str(error).splitlines():
+            log.write("stopped_for_a_person", world.wall_ns(), reason=line, hint=error.hint)
         world.wait_until(started_mono_ns + int(GOOD_START_S * NS_PER_S))
         return EXIT_STOPPED if world.stop.is_set() else EXIT_NEEDS_A_PERSON
     return EXIT_STOPPED
@@ -155,11 +157,18 @@ def _own_and_recover(bench: Bench) -> None:
     locks.own(folder)
     if writer.shards is not None:
         locks.agree_on_shards(data.open_root, writer.shards)
-    universe = read_universe(data.universe.read_bytes()) if data.universe.exists() else None
-    markets = manifest_markets(universe) if universe else {}
+    markets = _known_markets(data)
     salvager = Salvager(data, writer, bench.settings.segments.deflate_level)
     for finding in salvager.recover(markets, bench.world.wall_ns()):
         bench.tell("segment_recovered", **msgspec.structs.asdict(finding))
+
+
+def _known_markets(data: DataDir) -> dict[str, ManifestMarket]:
+    """Names for salvaged segments; a universe that cannot be read must not stop recovery."""
+    try:
+        return manifest_markets(read_universe(data.universe.read_bytes()))
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return {}
 
 
 def _patiently(bench: Bench, attempt: Callable[[], None]) -> bool:

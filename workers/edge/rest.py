@@ -8,7 +8,7 @@ Never     follows a redirect, sends a credential (no netrc, no cookies), or asks
           the public read endpoints it is given
 """
 
-import json
+import http.client
 import signal
 import time
 import zlib
@@ -61,6 +61,22 @@ class _NoCookies(RequestsCookieJar):
         """Drop it."""
 
 
+class _Session(requests.Session):
+    """Without a target requests leaves a redirect alone; else it would read the whole body of it,
+    unbounded and decompressed, before we see the answer.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
+        """None."""
+        return None
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """The part of an error body that asks us to wait."""
+
+    retry_after_seconds: float | None = None
+
+
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One request: GET without a body, POST with a JSON body."""
 
@@ -84,7 +100,7 @@ class RestClient:
         self._session = self._new_session()
 
     def _new_session(self) -> requests.Session:
-        session = requests.Session()
+        session = _Session()
         session.trust_env = False
         session.headers.clear()
         session.headers.update(self._headers)
@@ -107,13 +123,17 @@ class RestClient:
         previous = signal.signal(signal.SIGALRM, _on_alarm)
         signal.setitimer(signal.ITIMER_REAL, self._timeout_s, _ALARM_AGAIN_S)
         try:
-            found = self._exchange(call)
+            try:
+                found = self._exchange(call)
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
         except _DeadlinePassed:
+            # It may ring between the last byte and the line above, so it is turned off here too.
+            signal.setitimer(signal.ITIMER_REAL, 0)
             found = {"cause": "timeout", "detail": f"no whole answer within {self._timeout_s} s"}
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             found = {"cause": _cause_of(error), "detail": _short(error)}
-        finally:
-            _disarm(previous)
+        signal.signal(signal.SIGALRM, previous)
         if found["cause"] != causes.OK and not found.get("status"):
             # An interrupted exchange leaves a connection in an unknown state.
             self._session.close()
@@ -145,7 +165,10 @@ class RestClient:
             body, wire_bytes = self._body(response)
         except _Broken as broken:
             response.close()
-            found |= {"cause": broken.cause, "detail": broken.detail}
+            # What the status says is more telling than how its body broke.
+            refused = causes.of_status(response.status_code)
+            cause = broken.cause if refused == causes.OK else refused
+            found |= {"cause": cause, "detail": broken.detail}
             found |= {"body": broken.body, "wire_bytes": broken.wire_bytes}
         else:
             cause = _cause_of_good(response.status_code, kept, body)
@@ -166,21 +189,13 @@ class RestClient:
             raise _Broken("timeout", detail, bytes(wire), len(wire)) from None
         except urllib3.exceptions.HTTPError as error:
             raise _Broken(_cause_of(error), _short(error), bytes(wire), len(wire)) from error
-        if "content-encoding" not in response.headers:
+        if not wire or response.headers.get("content-encoding", "identity") == "identity":
             return bytes(wire), len(wire)
         return _decompressed(bytes(wire), limit), len(wire)
 
 
 def _on_alarm(_signal: int, _frame: FrameType | None) -> None:
     raise _DeadlinePassed
-
-
-def _disarm(previous: Any) -> None:  # noqa: ANN401
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    except _DeadlinePassed:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, previous)
 
 
 def _decompressed(wire: bytes, limit: int) -> bytes:
@@ -192,8 +207,9 @@ def _decompressed(wire: bytes, limit: int) -> bytes:
     if len(body) > limit:
         detail = f"{len(wire)} bytes decompress to over {limit}"
         raise _Broken("too_large", detail, body[:limit], len(wire))
-    if not inflater.eof:
-        raise _Broken("bad_encoding", "the compressed body ends early", body, len(wire))
+    if not inflater.eof or inflater.unused_data:
+        what = "has more behind its end" if inflater.eof else "ends early"
+        raise _Broken("bad_encoding", f"the compressed body {what}", body, len(wire))
     return body
 
 
@@ -205,16 +221,19 @@ def _cause_of_good(status: int, headers: dict[str, str], body: bytes) -> str:
     return "html" if is_html else causes.OK
 
 
+_asked = msgspec.json.Decoder(_Asked)
 _CAUSES: tuple[tuple[type[BaseException], str], ...] = (
     (requests.exceptions.SSLError, "tls"),
     (urllib3.exceptions.SSLError, "tls"),
     (urllib3.exceptions.NameResolutionError, "dns"),
+    # A ConnectTimeoutError by inheritance in urllib3 2: it must be asked for before the timeouts.
+    (urllib3.exceptions.NewConnectionError, "connect"),
     (requests.exceptions.Timeout, "timeout"),
     (urllib3.exceptions.TimeoutError, "timeout"),
     (TimeoutError, "timeout"),
     (urllib3.exceptions.IncompleteRead, "truncated"),
     (urllib3.exceptions.InvalidChunkLength, "truncated"),
-    (urllib3.exceptions.NewConnectionError, "connect"),
+    (http.client.IncompleteRead, "truncated"),
     (ConnectionRefusedError, "connect"),
 )
 
@@ -255,10 +274,9 @@ def _retry_after_s(headers: dict[str, str], body: bytes, status: int) -> float |
     if text:
         try:
             return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return None
     try:
-        said = json.loads(body).get("retry_after_seconds") if body[:1] == b"{" else None
-    except ValueError:
+        return _asked.decode(body).retry_after_seconds
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    return float(said) if isinstance(said, int | float) else None

@@ -4,11 +4,12 @@ Promises  time and chance reach the rest of the code as arguments; SIGTERM only 
           that a step is never torn; a dead parent takes this process with it.
 """
 
+import contextlib
 import ctypes
 import os
 import random
+import select
 import signal
-import threading
 import time
 from types import FrameType
 
@@ -16,11 +17,39 @@ NS_PER_S = 1_000_000_000
 _PR_SET_PDEATHSIG = 1
 
 
+class Wish:
+    """The wish to stop; may be set in a signal handler.
+
+    Not a threading.Event: a handler that sets one deadlocks when it interrupts the `wait` of the
+    same thread between two of its locks (seen after some ten thousand signals).
+    """
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._ear, self._mouth = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def is_set(self) -> bool:
+        """True once it was set; for ever."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Wish to stop."""
+        self._is_set = True
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._mouth, b".")
+
+    def wait(self, timeout_s: float) -> bool:
+        """Rest until it is set or the time is over; returns is_set()."""
+        if not self._is_set:
+            select.select([self._ear], [], [], timeout_s)
+        return self._is_set
+
+
 class World:
     """Clock, dice and the wish to stop: what a worker may know of the outside, as one value."""
 
     def __init__(self) -> None:
-        self.stop = threading.Event()
+        self.stop = Wish()
         self._dice = random.Random()  # noqa: S311 - jitter, not secrecy
 
     def wall_ns(self) -> int:

@@ -36,11 +36,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stream(msgspec.Struct, frozen=True, kw_only=True):
-    """A row's destination: one kind of one subject, for books one market or one token of it."""
+    """A row's destination: one kind of one subject, for books one market or one token of it.
+
+    `window_bits`: how far back deflate must see to find the row of the same token (14 or 15).
+    """
 
     subject: str
     kind: str
     market: ManifestMarket | None = None
+    window_bits: int = 15
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -61,6 +65,7 @@ class Recorder:
         self._folder = data.open_folder(writer.worker)
         self._open: dict[str, tuple[Stream, OpenSegment]] = {}
         self._finished: list[tuple[Stream, OpenSegment, str]] = []
+        self._suspects: list[tuple[Stream, OpenSegment]] = []
         self._number = 0
         self._flush_due_mono_ns = self._sync_due_mono_ns = 0
 
@@ -87,8 +92,13 @@ class Recorder:
             started_ms=max(due_ms, int(self._writer.run)),
             number=self._number,
         )
-        level = self._limits.deflate_level
-        segment = OpenSegment(self._folder, name, level=level, market=stream.market)
+        segment = OpenSegment(
+            self._folder,
+            name,
+            level=self._limits.deflate_level,
+            window_bits=stream.window_bits,
+            market=stream.market,
+        )
         self._open[key] = (stream, segment)
         return segment
 
@@ -122,14 +132,15 @@ class Recorder:
 
     def has_unpublished(self) -> bool:
         """True while sealed segments wait to be published."""
-        return bool(self._finished)
+        return bool(self._finished or self._suspects)
 
     def tend(self, *, wall_ns: int, mono_ns: int) -> None:
         """Flush and sync what is due, publish one sealed segment, retry after disk trouble."""
-        if self.trouble and mono_ns < self.trouble.retry_mono_ns:
+        if self._must_wait(mono_ns):
             return
         try:
-            self._flush_and_sync(wall_ns, mono_ns)
+            self._flush_and_sync(mono_ns)
+            self._salvage_suspects(wall_ns)
             if self._finished:
                 self._publish_next(wall_ns)
             self.trouble = None
@@ -140,7 +151,10 @@ class Recorder:
             retry_mono_ns = mono_ns + int(self._limits.retry_pause_s * NS_PER_S)
             self.trouble = Trouble(str(error), since_wall_ns, retry_mono_ns)
 
-    def _flush_and_sync(self, wall_ns: int, mono_ns: int) -> None:
+    def _must_wait(self, mono_ns: int) -> bool:
+        return self.trouble is not None and mono_ns < self.trouble.retry_mono_ns
+
+    def _flush_and_sync(self, mono_ns: int) -> None:
         flush_due = mono_ns >= self._flush_due_mono_ns
         sync_due = mono_ns >= self._sync_due_mono_ns
         if not (flush_due or sync_due or self.trouble):
@@ -153,7 +167,8 @@ class Recorder:
                 if sync_due:
                     segment.sync()
             except Suspect:
-                self._salvage(key, stream, segment, wall_ns)
+                self._open.pop(key)
+                self._suspects.append((stream, segment))
         self._flush_due_mono_ns = mono_ns + int(self._limits.flush_interval_s * NS_PER_S)
         if sync_due:
             self._sync_due_mono_ns = mono_ns + int(self._limits.sync_interval_s * NS_PER_S)
@@ -169,23 +184,25 @@ class Recorder:
             segment.finish()
             publish(self._data, self._facts(stream, segment, ended, wall_ns), segment.path)
         except Suspect:
-            self._salvage("", stream, segment, wall_ns)
+            self._suspects.append((stream, segment))
         else:
             self.published += 1
         self._finished.pop(0)
 
-    def _salvage(self, key: str, stream: Stream, segment: OpenSegment, wall_ns: int) -> None:
-        segment.abandon()
-        self._open.pop(key, None)
+    def _salvage_suspects(self, wall_ns: int) -> None:
         salvager = recovery.Salvager(self._data, self._writer, self._limits.deflate_level)
-        markets = {stream.market.condition_id: stream.market} if stream.market else {}
-        salvager.salvage(segment.path, markets, wall_ns)
-        self.salvaged += 1
+        while self._suspects:
+            stream, segment = self._suspects[0]
+            segment.abandon()
+            markets = {stream.market.condition_id: stream.market} if stream.market else {}
+            salvager.settle(segment.path, markets, wall_ns)
+            self._suspects.pop(0)
+            self.salvaged += 1
 
     def close(self, ended: str, *, wall_ns: int, mono_ns: int) -> None:
         """Seal and publish everything; returns early when the disk refuses (recovery goes on)."""
         self.seal_all(ended)
-        while self._finished and not (self.trouble and self.trouble.retry_mono_ns > mono_ns):
+        while self.has_unpublished() and not self._must_wait(mono_ns):
             self.tend(wall_ns=wall_ns, mono_ns=mono_ns)
 
     def _facts(

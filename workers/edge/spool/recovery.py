@@ -3,12 +3,14 @@
 Reads     spool/open/<worker>/
 Writes    published segments with `ended: "cut_short"`, spool/quarantine/ with a .why each
 Promises  every whole row that reached the disk is published once; one bad file never stops the
-          others; a second run finds nothing to do.
+          others; a second run finds nothing to do. Files of another type or name are set aside
+          unread.
 Fails     OSError when the disk refuses a write: start again later
 Never     unlinks anything but its own drafts, follows a link, or touches a published file
 """
 
 import hashlib
+import itertools
 import os
 import stat
 from collections.abc import Mapping
@@ -18,7 +20,7 @@ import msgspec
 
 from workers.core.errors import is_disk_full
 from workers.core.instants import utc_text
-from workers.core.manifests import Salvage, SegmentManifest, Writer, encode, read_manifest
+from workers.core.manifests import Head, Salvage, SegmentManifest, Writer, encode, read_manifest
 from workers.core.segments import (
     DATA_SUFFIX,
     MANIFEST_DRAFT_SUFFIX,
@@ -28,26 +30,26 @@ from workers.core.segments import (
     scan_rows,
     segment_folder,
 )
-from workers.core.story import ManifestMarket, Story, retell
+from workers.core.story import ManifestMarket, Story, believed, retell
 from workers.edge import durable
 from workers.edge.deflate import Deflater, Inflated, stream_end
-from workers.edge.spool import tickets
-from workers.edge.spool.directory import DataDir
+from workers.edge.spool.directory import QUEUES, DataDir
 from workers.edge.spool.publish import (
     Suspect,
-    commit,
     load_head,
     manifest_path,
     publish,
     settled_head,
+    ticket_head,
 )
 
 _SALVAGE_SUFFIX = ".jsonl.gz.salvage"
+_SHOWN_MAX = 180
 _COMPLETED = Salvage(damage="the stream had no end; it was completed in place", quarantined=None)
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing recovery did: finished, salvaged, quarantined, left or ticketed."""
+    """One thing recovery did: finished, salvaged, quarantined, left, ticketed, (un|re)linked."""
 
     action: str
     name: str
@@ -71,66 +73,81 @@ class Salvager:
         Raises:
             OSError: the disk is full; nothing is lost, run it again.
         """
-        findings = [self._finish(path) for path in self._listed(MANIFEST_DRAFT_SUFFIX)]
-        for path in self._listed(_SALVAGE_SUFFIX):
-            path.unlink()
-        findings += [self._one(path, markets, wall_ns) for path in self._listed(OPEN_SUFFIX)]
+        findings: list[Finding | None] = [*self._mend_chain()]
+        findings += [self._finish(path) for path in self._listed(MANIFEST_DRAFT_SUFFIX)]
+        self._sweep()
+        findings += [self.settle(path, markets, wall_ns) for path in self._listed(OPEN_SUFFIX)]
         findings += self._settle_chain()
         return [finding for finding in findings if finding is not None]
 
     def _listed(self, suffix: str) -> list[Path]:
         return sorted(self._folder.glob(f"*{suffix}"))
 
+    def _sweep(self) -> None:
+        """Unlink drafts of ours that a death left: salvaged copies and unfinished replacements."""
+        drafts = [*self._listed(_SALVAGE_SUFFIX), *self._folder.glob(".*.tmp")]
+        for folder in (self._data.quarantine, *map(self._data.queue, QUEUES)):
+            drafts += folder.glob(f".*--{self._writer.worker}--*.tmp")
+        for draft in filter(_is_regular, drafts):
+            draft.unlink()
+
     def _finish(self, draft: Path) -> Finding | None:
         name = draft.name.removesuffix(MANIFEST_DRAFT_SUFFIX)
+        if not _is_regular(draft):
+            return self._quarantine(draft, "odd", "not a manifest draft of ours: file type")
         try:
             manifest = read_manifest(draft.read_bytes())
-            commit(self._data, manifest, self._folder / f"{name}{OPEN_SUFFIX}")
-            draft.unlink(missing_ok=True)
+            publish(self._data, manifest, self._folder / f"{name}{OPEN_SUFFIX}")
         except (msgspec.MsgspecError, Suspect, FileNotFoundError):
             draft.unlink(missing_ok=True)
             return None
+        except OSError as error:
+            return _left(draft, error)
+        draft.unlink(missing_ok=True)
         return Finding("finished", name)
 
-    def _one(
-        self, path: Path, markets: Mapping[str, ManifestMarket], wall_ns: int
-    ) -> Finding | None:
+    def settle(self, path: Path, markets: Mapping[str, ManifestMarket], wall_ns: int) -> Finding:
+        """Salvage one file, or leave it to the next recovery when it cannot be read or moved.
+
+        Raises:
+            OSError: the disk is full; nothing is lost, run it again.
+        """
         try:
             return self.salvage(path, markets, wall_ns)
         except OSError as error:
-            if is_disk_full(error):
-                raise
-            return Finding("left", path.name, str(error))
+            return _left(path, error)
 
     def salvage(self, path: Path, markets: Mapping[str, ManifestMarket], wall_ns: int) -> Finding:
         """Publish the whole rows of one unfinished file, and keep what could not be read."""
         name = path.name.removesuffix(OPEN_SUFFIX)
         parsed = parse_name(name)
-        if parsed is None or not stat.S_ISREG(os.lstat(path).st_mode):
+        if parsed is None or not _is_regular(path):
             return self._quarantine(path, "odd", "not a segment of ours: name or file type")
         stream, damage = self._read(path)
         scan = scan_rows(stream)
         unfinished = damage and not scan.damage and self._complete(path, stream)
         damage = scan.damage or ("" if unfinished else damage)
-        if not scan.rows:
-            return self._quarantine(path, "empty", f"no whole row: {damage or 'an empty stream'}")
-        good = stream[: scan.good_bytes]
-        try:
-            story = retell(parsed.kind, good, markets)
-        except (msgspec.MsgspecError, ValueError) as error:
-            return self._quarantine(path, "odd", f"rows of another schema: {error}")
+        good_bytes, problem = believed(parsed.kind, stream[: scan.good_bytes])
+        good, damage = stream[:good_bytes], problem or damage
+        if not good:
+            return self._quarantine(path, "empty", f"no row of ours: {damage or 'an empty stream'}")
+        story = retell(parsed.kind, good, markets)
         source = self._rewrite(path, good) if damage else path
         facts = self._facts(parsed, story, good, source=source, wall_ns=wall_ns)
         if damage:
             facts = msgspec.structs.replace(facts, salvage=self._loss(path, damage))
         elif unfinished:
             facts = msgspec.structs.replace(facts, salvage=_COMPLETED)
-        if manifest_path(self._data, facts).exists():
-            return self._quarantine(path, "leftover", f"{name} is already published")
+        published = manifest_path(self._data, facts)
+        if published.exists():
+            # An earlier recovery died between its commit and setting the original aside.
+            self._sweep()
+            return self._quarantine(path, "torn" if damage else "leftover", "already published")
         publish(self._data, facts, source)
         if damage:
-            self._quarantine(path, "torn", f"{damage}; {scan.rows} whole rows were published")
-        return Finding("salvaged", name, f"{scan.rows} rows; {damage or 'whole'}")
+            told = f"{damage}; {story.rows} whole rows were published"
+            self._quarantine(path, "torn", told)
+        return Finding("salvaged", name, f"{story.rows} rows; {damage or 'whole'}")
 
     def _read(self, path: Path) -> tuple[bytes, str]:
         inflated = Inflated()
@@ -141,8 +158,14 @@ class Salvager:
 
         Most killed writers leave such a file: nothing of it is lost, so nothing is set aside.
         """
-        durable.append(path, stream_end(stream))
-        return self._read(path) == (stream, "")
+        end, inflated = stream_end(stream), Inflated()
+        pieces = itertools.chain(durable.read_back(path), [end])
+        # Proven before it is written: behind a cut inside a block these bytes could be read as a
+        # copy of an earlier row.
+        if (b"".join(inflated.pieces(pieces)), inflated.damage) != (stream, ""):
+            return False
+        durable.append(path, end)
+        return True
 
     def _rewrite(self, path: Path, good: bytes) -> Path:
         deflater = Deflater(self._level)
@@ -153,7 +176,7 @@ class Salvager:
     def _loss(self, path: Path, damage: str) -> Salvage:
         return Salvage(
             damage=damage,
-            quarantined=f"spool/quarantine/{path.name}.torn",
+            quarantined=self._data.relative(self._data.quarantine / f"{path.name}.torn"),
         )
 
     def _facts(
@@ -181,14 +204,33 @@ class Salvager:
         )
 
     def _quarantine(self, path: Path, why: str, detail: str) -> Finding:
-        target = self._data.quarantine / f"{path.name}.{why}"
+        shown = _shown(path.name)
+        target = self._data.quarantine / f"{shown}.{why}"
         number = 1
         while os.path.lexists(target):
-            target = self._data.quarantine / f"{path.name}.{why}.{number}"
+            target = self._data.quarantine / f"{shown}.{why}.{number}"
             number += 1
-        durable.replace(target.with_name(f"{target.name}.why"), f"{detail}\n".encode())
+        text = f"{detail}\n" if shown == path.name else f"{detail}\nit was {path.name!a}\n"
+        durable.replace(target.with_name(f"{target.name}.why"), text.encode())
         durable.move(path, target)
-        return Finding("quarantined", path.name, detail)
+        return Finding("quarantined", shown, detail)
+
+    def _mend_chain(self) -> list[Finding]:
+        """Find the newest link again among the manifests when chain.json is lost or unreadable."""
+        path, worker = self._folder / "chain.json", self._writer.worker
+        try:
+            if load_head(self._data, worker).name is not None:
+                return []
+        except msgspec.MsgspecError as error:
+            self._quarantine(path, "odd", f"not a chain head: {error}")
+        newest = Head()
+        for each in self._data.manifest_paths():
+            if f"--{worker}--" in each.name and _is_regular(each):
+                newest = _newer(newest, each.read_bytes(), worker)
+        if newest.name is None:
+            return []
+        durable.replace(path, encode(newest))
+        return [Finding("relinked", newest.name, f"chain.json was lost; link {newest.seq} found")]
 
     def _settle_chain(self) -> list[Finding]:
         """Step back from a link that was never published; give the newest one its tickets."""
@@ -196,12 +238,35 @@ class Salvager:
         head = load_head(self._data, worker)
         if head.name is None:
             return []
-        path = manifest_path(self._data, head)
-        if not path.exists():
-            settled = settled_head(self._data, worker, head.name)
+        settled = settled_head(self._data, worker)
+        if settled != head:
             durable.replace(self._folder / "chain.json", encode(settled))
             return [Finding("unlinked", head.name, "the newest link was never published")]
-        manifest = read_manifest(path.read_bytes())
-        if tickets.issue(self._data, manifest, self._data.relative(path)):
-            return [Finding("ticketed", head.name)]
-        return []
+        return [Finding("ticketed", head.name)] if ticket_head(self._data, head) else []
+
+
+def _is_regular(path: Path) -> bool:
+    return stat.S_ISREG(os.lstat(path).st_mode)
+
+
+def _left(path: Path, error: OSError) -> Finding:
+    if is_disk_full(error):
+        raise error
+    return Finding("left", _shown(path.name), str(error))
+
+
+def _shown(name: str) -> str:
+    """A file name as quarantine and the log can hold it: ASCII, with room for a suffix."""
+    return ascii(name)[1:-1].replace("/", "-")[:_SHOWN_MAX]
+
+
+def _newer(newest: Head, data: bytes, worker: str) -> Head:
+    """The later of two links: the one known so far, and a published manifest's."""
+    try:
+        manifest = read_manifest(data)
+    except msgspec.MsgspecError:
+        return newest
+    if manifest.chain.writer != worker or manifest.chain.seq <= newest.seq:
+        return newest
+    digest = hashlib.sha256(data).hexdigest()
+    return Head(seq=manifest.chain.seq, name=manifest.name, path=manifest.path, sha256=digest)

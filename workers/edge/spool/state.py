@@ -21,7 +21,7 @@ def read(path: Path, shape: type[Shape]) -> Shape | None:
     """A JSON file as `shape`, or None when there is none that can be believed."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=shape)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

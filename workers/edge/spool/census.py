@@ -33,6 +33,7 @@ STATE_MAX_FILES = 500
 UNREAD_MAX = 50
 #: A heartbeat that claims to come from later than this was not written by a worker of ours.
 _FUTURE_NS = 5 * NS_PER_S
+_WALL_MAX_NS = 1 << 63
 #: Changes within this time of a listing may share its mtime; such a listing is not kept.
 _SETTLED_NS = 2 * NS_PER_S
 _WORKER = re.compile(r"[a-z]+(-\d\d)?", re.ASCII)
@@ -68,7 +69,7 @@ def read_state(path: Path, shape: type[Shape]) -> Shape:
         raise ValueError(str(error)) from error
 
 
-class Survey:
+class Census:
     """The spool as the watchdog sees it; keeps what did not change since the last look."""
 
     def __init__(self, data: DataDir) -> None:
@@ -121,12 +122,17 @@ class Survey:
                 self._doubt(folder / name, error)
 
     def _is_past(self, beat: Heartbeat, wall_ns: int, mono_ns: int, boot_id: str) -> bool:
-        ahead_ns = (
-            beat.at_mono_ns - mono_ns if beat.boot_id == boot_id else beat.at_wall_ns - wall_ns
-        )
-        if ahead_ns > _FUTURE_NS:
-            self._doubt(self._data.heartbeat(beat.worker), f"from {ahead_ns // NS_PER_S} s ahead")
-        return ahead_ns <= _FUTURE_NS
+        same_boot = beat.boot_id == boot_id
+        ahead_ns = beat.at_mono_ns - mono_ns if same_boot else beat.at_wall_ns - wall_ns
+        times = (beat.at_wall_ns, beat.started_wall_ns, beat.last_success_wall_ns or 0)
+        problem = ""
+        if any(not 0 <= each < _WALL_MAX_NS for each in times):
+            problem = "a time that no clock shows"
+        elif ahead_ns > _FUTURE_NS:
+            problem = f"from {ahead_ns // NS_PER_S} s ahead"
+        if problem:
+            self._doubt(self._data.heartbeat(beat.worker), problem)
+        return not problem
 
     def _read_universe(self) -> Universe | None:
         path = self._data.universe
@@ -173,7 +179,7 @@ class Survey:
         A queue without a consumer grows by thousands of tickets a day; listing it at every look
         would cost more than recording does.
         """
-        mtime_ns = folder.stat().st_mtime_ns if folder.is_dir() else 0
+        mtime_ns = _mtime_ns(folder)
         kept = self._listings.get(folder)
         if kept is not None and kept[0] == mtime_ns:
             return kept[1]
@@ -188,6 +194,13 @@ def _check_name(name: str, worker: str) -> None:
         raise ValueError("not the name of a worker")
     if worker != name:
         raise ValueError(f"speaks for another worker: {worker[:50]!r}")
+
+
+def _mtime_ns(folder: Path) -> int:
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return 0  # Listing it says why.
 
 
 def _counted(name: str, names: list[str]) -> Queue:

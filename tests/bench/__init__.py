@@ -1,0 +1,1 @@
+"""Measurements: both sides in turn in one run, medians and ratios. `make bench` runs them all."""

@@ -1,0 +1,1 @@
+"""`make demo`: the real fleet against the bundled venue, broken on purpose, and the proof."""

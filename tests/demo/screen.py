@@ -1,0 +1,146 @@
+"""What the demo prints: one progress line while it records, one screen at the end."""
+
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.demo.judgement import Judgement
+from tests.demo.stage import Stage
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Everything that was checked."""
+
+    verify_code: int
+    verify: Mapping[str, Any]
+    coverage_code: int
+    coverage: Mapping[str, Any]
+    judgement: Judgement
+    flush_interval_s: float
+    tick_s: float
+
+    def checks(self) -> list[tuple[bool, str]]:
+        """Each promise with its verdict."""
+        totals = Counter(self.coverage.get("totals", {}))
+        due = self.coverage.get("due", 0)
+        told = self.judgement
+        worst_s = self.flush_interval_s + self.tick_s
+        return [
+            (self.verify_code == 0, "every file is whole: manifests, checksums, rows, chains"),
+            (told.kept_books > 0 and self._hashes_fail() == 0, "every venue hash verifies"),
+            (due > 0 and sum(totals.values()) == due, f"coverage: the states of {due} ticks sum to 100 %"),
+            (self.coverage_code == 0 and not totals["UNEXPLAINED"], "0 unexplained gaps"),
+            (not told.problems and told.sent_books > 0, "the archive equals the venue's own ledger"),
+            (
+                told.lost_to_kill_s <= worst_s,
+                f"the SIGKILL cost {told.lost_to_kill} books, the oldest {told.lost_to_kill_s:.1f} s "
+                f"old (allowed: flush {self.flush_interval_s:.0f} s + one tick)",
+            ),
+            (self._faults_named(), "every fault of the venue is in the ledger by its name"),
+        ]
+
+    def _hashes_fail(self) -> int:
+        hashes = self.verify.get("hashes", {})
+        return int(hashes.get("failed", 0)) + int(hashes.get("absent", 0)) if hashes else 1
+
+    def _faults_named(self) -> bool:
+        causes, faults = self.judgement.causes, self.judgement.faults
+        answered = causes["http_429"] + causes["http_503"]
+        return answered == faults["status"] > 0 and causes["timeout"] == faults["hang"] > 0
+
+    def is_true(self) -> bool:
+        """True when every promise held."""
+        return all(held for held, _ in self.checks())
+
+
+def progress(stage: Stage, elapsed_s: float, seconds: int, said: str) -> None:
+    """Redraw the one line (a line every ten seconds when piped)."""
+    beats = stage.beats().values()
+    markets = [market for beat in beats for market in beat.markets]
+    books = sum(market.captured for market in markets)
+    hot = sum(1 for market in markets if market.tier == "hot")
+    requests = sum(b.counters.get("requests", 0) for b in beats if b.worker.startswith("coll"))
+    failures = sum(b.counters.get("failures", 0) for b in beats if b.worker.startswith("coll"))
+    line = (
+        f"{elapsed_s:3.0f}/{seconds} s  {len(markets)} markets, {hot} hot  {books} books  "
+        f"{requests} requests, {failures} failed  {said}"
+    )
+    if sys.stdout.isatty():
+        print(f"\r\x1b[K{line}", end="", flush=True)
+    elif int(elapsed_s * 2) % 20 == 0:
+        print(line, flush=True)
+
+
+def progress_done() -> None:
+    """Leave the progress line."""
+    if sys.stdout.isatty():
+        print()
+
+
+def report(stage: Stage, proof: Proof) -> str:
+    """The one screen."""
+    totals = Counter(proof.coverage.get("totals", {}))
+    due = proof.coverage.get("due", 0) or 1
+    told = proof.judgement
+    lines = ["", "RECORDED", *_recorded(stage, told), "", "WHAT BECAME OF EVERY DUE TICK"]
+    for name, count in sorted(totals.items(), key=lambda each: -each[1]):
+        if count:
+            lines.append(f"  {name:<28}{count:>8}{count / due:>9.2%}")
+    lines.append(f"  {'due':<28}{proof.coverage.get('due', 0):>8}")
+    lines += ["", "LOST, AND WHY", *_losses(proof), "", "PROVED"]
+    lines += [f"  {'yes' if held else 'NO ':<4}{text}" for held, text in proof.checks()]
+    lines += [f"       {problem}" for problem in told.problems[:10]]
+    lines += _errors(proof)
+    lines += ["", "LOOK NEXT", *_next(stage)]
+    verdict = "the archive tells the truth" if proof.is_true() else "THE ARCHIVE IS NOT PROVED"
+    return "\n".join([*lines, "", verdict])
+
+
+def _recorded(stage: Stage, told: Judgement) -> list[str]:
+    size = sum(path.stat().st_size for path in stage.data.root.glob("raw/**/*.jsonl.gz"))
+    files = len(list(stage.data.root.glob("raw/**/*.manifest.json")))
+    each = size / told.kept_books if told.kept_books else 0
+    return [
+        f"  {told.kept_books} books of {told.sent_books} that the venue sent, in {told.answers} answers",
+        f"  {files} segments, {size / 1000:,.0f} kB in all, {each:.0f} bytes a book",
+    ]
+
+
+def _losses(proof: Proof) -> list[str]:
+    gaps = [
+        (gap["cause"], gap["length_s"])
+        for market in proof.coverage.get("markets", [])
+        for gap in market.get("gaps", [])
+        if "cause" in gap
+    ]
+    lines = [
+        f"  requests: {count} × {cause}"
+        for cause, count in sorted(proof.judgement.causes.items())
+        if cause != "ok"
+    ]
+    total: Counter[str] = Counter()
+    for cause, length_s in gaps:
+        total[cause] += length_s
+    lines += [f"  gaps:     {length_s:.0f} s in all  {cause}" for cause, length_s in total.most_common(6)]
+    return lines or ["  nothing"]
+
+
+def _errors(proof: Proof) -> list[str]:
+    found = [text for text in (proof.verify.get("error"), proof.coverage.get("error")) if text]
+    damage = proof.verify.get("damage", proof.verify.get("problems", []))
+    found += [str(each) for each in damage[:10]] if isinstance(damage, list) else []
+    return [f"       {text}" for text in found]
+
+
+def _next(stage: Stage) -> list[str]:
+    config = f"--config {stage.config}"
+    return [
+        f"  ls {stage.data.root}/raw/venue=polymarket/*/*/",
+        f"  zcat {stage.data.root}/raw/venue=polymarket/*/*/*--books--*.jsonl.gz | head -1",
+        f"  .venv/bin/orderbooks coverage {config}",
+        f"  .venv/bin/orderbooks verify {config}",
+        f"  .venv/bin/orderbooks status {config}",
+    ]

@@ -1,0 +1,259 @@
+"""Account for every tick that was due.
+
+Captured, failed and why, left out by the venue, paused, or nobody there: the states of each
+market add up to what was due, or the exit code is 1.
+
+A time is RFC 3339 in UTC ("2026-11-21T14:00", "2026-11-21") or a span back from now ("90m", "6h").
+"""
+
+import argparse
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import msgspec
+
+from workers.core.canvas import Gap
+from workers.core.coverage import (
+    STATES,
+    UNEXPLAINED,
+    MarketCoverage,
+    answers_by_market,
+    judge,
+)
+from workers.core.errors import NeedsAPerson
+from workers.core.instants import ms_text, parse_utc
+from workers.edge import terminal
+from workers.edge.spool import archive, state
+from workers.edge.spool.directory import DataDir
+
+EXIT_FINE, EXIT_WRONG = 0, 1
+EXAMPLES = """\
+examples:
+  orderbooks coverage                              everything since the first universe
+  orderbooks coverage --from 6h --by hour          the last six hours, hour by hour
+  orderbooks coverage --market 'btc-updown-5m-*' --gaps 10
+  orderbooks coverage --json | jq .totals
+
+exit codes: 0 everything is accounted for; 1 a tick is UNEXPLAINED, the states do not add up, or a
+part of the archive cannot be read; 2 cannot do it
+"""
+#: A live worker's newest rows are in its memory; ticks younger than its last row are left out,
+#: but no more than these.
+UNWRITTEN_MAX_MS = 60_000
+SHOWN_GAPS = 30
+_SPAN = re.compile(r"(\d+)([smhd])")
+_UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What was found, before it is printed."""
+
+    from_ms: int
+    until_ms: int
+    markets: list[MarketCoverage]
+    unreadable: list[str]
+
+    def totals(self) -> Counter[str]:
+        """All states of all markets."""
+        total: Counter[str] = Counter()
+        for market in self.markets:
+            total.update(market.counts())
+        return total
+
+    def due(self) -> int:
+        """How many ticks were due, by arithmetic."""
+        return sum(market.due for market in self.markets)
+
+    def is_fine(self) -> bool:
+        """True when all is read, adds up, and nothing is unexplained."""
+        adds_up = all(market.adds_up() for market in self.markets)
+        return adds_up and not self.unreadable and not self.totals()[UNEXPLAINED]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the verb understands."""
+    parser.add_argument("--from", dest="from_text", metavar="T", help="first moment")
+    parser.add_argument("--to", dest="to_text", metavar="T", help="end, exclusive (default: now)")
+    parser.add_argument("--market", metavar="SLUG", help="a slug, or a pattern with * and ?")
+    parser.add_argument("--by", choices=("market", "hour"), default="market", help="the table")
+    parser.add_argument("--gaps", metavar="SECONDS", type=float, default=5.0, help="list from here")
+    parser.add_argument("--json", action="store_true", help="everything, for a program")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the report; 0 when everything is accounted for, else 1."""
+    now_ms = time.time_ns() // 1_000_000
+    report = report_of(
+        DataDir(arguments.data),
+        from_ms=_moment_ms(arguments.from_text, now_ms) if arguments.from_text else 0,
+        until_ms=_moment_ms(arguments.to_text, now_ms) if arguments.to_text else now_ms,
+        market=arguments.market or "*",
+        gap_ms=int(arguments.gaps * 1000),
+        now_ms=now_ms,
+    )
+    if arguments.json:
+        print(json.dumps(_as_json(report), indent=1))
+    else:
+        _print(report, arguments.by)
+    return EXIT_FINE if report.is_fine() else EXIT_WRONG
+
+
+def report_of(
+    data: DataDir, *, from_ms: int, until_ms: int, market: str, gap_ms: int, now_ms: int
+) -> Report:
+    """Judge every market of the archive.
+
+    Args:
+        data: the directory.
+        from_ms: nothing before it counts; nor before the first publication.
+        until_ms: the end; where workers are alive, at most as far as they have written.
+        market: a slug or a pattern.
+        gap_ms: gaps of at least this length are listed.
+        now_ms: the wall clock; nothing after it was due yet.
+    """
+    end_ms = min(now_ms, until_ms)
+    gathered = archive.gather(data, from_ms=from_ms, until_ms=end_ms, running=_running(data))
+    first_ms = gathered.plans.first_ms
+    if first_ms is None:
+        raise NeedsAPerson(
+            f"account for {data.root}: no universe was ever published there",
+            hint="discovery publishes one when the venue first answers: `orderbooks status`",
+        )
+    lives = gathered.lives.listed()
+    written = [life.last_due_ms for life in lives if life.is_running]
+    end_ms = min([end_ms, *(max(each, now_ms - UNWRITTEN_MAX_MS) for each in written)])
+    known = [each for each in gathered.plans.markets.values() if fnmatchcase(each.slug, market)]
+    owners = {token: each.condition_id for each in known for token in each.tokens}
+    answers = answers_by_market(lives, owners)
+    judged = [
+        judge(
+            each,
+            gathered.seen(each.tokens),
+            lives,
+            answers.get(each.condition_id, []),
+            [label for label in gathered.acknowledged if label.is_about(each.slug)],
+            from_ms=max(from_ms, first_ms),
+            until_ms=end_ms,
+            gap_ms=gap_ms,
+        )
+        for each in known
+    ]
+    judged = [each for each in judged if each.due]
+    return Report(max(from_ms, first_ms), end_ms, judged, gathered.unreadable)
+
+
+def _running(data: DataDir) -> dict[str, str]:
+    """The runs whose process is alive: their newest rows may not be on the disk yet."""
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return {
+        beat.worker: beat.run
+        for beat in state.heartbeats(data)
+        if beat.state != "stopped"
+        and beat.boot_id == boot_id
+        and Path(f"/proc/{beat.pid}").exists()
+    }
+
+
+def _moment_ms(text: str, now_ms: int) -> int:
+    span = _SPAN.fullmatch(text)
+    if span:
+        return now_ms - int(span[1]) * _UNIT_MS[span[2]]
+    try:
+        return parse_utc(f"{text}:00" if re.fullmatch(r".*T\d\d:\d\d", text) else text)
+    except ValueError as error:
+        raise NeedsAPerson(
+            f"read the time {text!r}: {error}", hint='such as "2026-11-21T14:00", "90m", "6h", "2d"'
+        ) from error
+
+
+def _as_json(report: Report) -> dict[str, object]:
+    return {
+        "schema": "orderbooks.coverage/1",
+        "from_utc": ms_text(report.from_ms),
+        "until_utc": ms_text(report.until_ms),
+        "is_fine": report.is_fine(),
+        "due": report.due(),
+        "totals": dict(report.totals()),
+        "unreadable": report.unreadable,
+        "markets": [_market_json(each) for each in report.markets],
+    }
+
+
+def _market_json(market: MarketCoverage) -> dict[str, object]:
+    return {
+        "slug": market.slug,
+        "condition_id": market.condition_id,
+        "series": market.series,
+        "due": market.due,
+        "adds_up": market.adds_up(),
+        "totals": dict(market.counts()),
+        "hours": [{"hour_utc": ms_text(each.from_ms), **each.counts} for each in market.hours],
+        "gaps": [
+            {
+                "from_utc": ms_text(gap.from_due_ms),
+                "until_utc": ms_text(gap.until_due_ms),
+                "length_s": gap.length_ms / 1000,
+                "states": gap.counts,
+            }
+            for gap in market.gaps
+        ],
+    }
+
+
+def _print(report: Report, by: str) -> None:
+    print(f"from {ms_text(report.from_ms)} to {ms_text(report.until_ms)}")
+    head = ["market" if by == "market" else "hour", "due", *STATES]
+    rows = _by_market(report) if by == "market" else _by_hour(report)
+    print(terminal.table(head, rows))
+    due, totals = report.due(), report.totals()
+    for name, count in sorted(totals.items(), key=lambda each: -each[1]):
+        colour = "red" if name == UNEXPLAINED else "bold"
+        print(f"  {terminal.coloured(f'{count / max(due, 1):8.3%}', colour)}  {count:>9}  {name}")
+    verdict = "adds up to" if totals.total() == due else "DOES NOT ADD UP to"
+    print(f"{totals.total()} states, {verdict} {due} ticks due")
+    _print_gaps([gap for market in report.markets for gap in market.gaps])
+    for each in report.unreadable:
+        print(terminal.coloured("unreadable: ", "red") + terminal.printable(each))
+
+
+def _by_market(report: Report) -> Iterable[list[object]]:
+    for market in report.markets:
+        yield [terminal.printable(market.slug), market.due, *_columns(market.counts())]
+
+
+def _by_hour(report: Report) -> Iterable[list[object]]:
+    hours: dict[int, Counter[str]] = {}
+    for market in report.markets:
+        for hour in market.hours:
+            hours.setdefault(hour.from_ms, Counter()).update(hour.counts)
+    for from_ms in sorted(hours):
+        yield [ms_text(from_ms)[:16], hours[from_ms].total(), *_columns(hours[from_ms])]
+
+
+def _columns(counts: Counter[str]) -> list[int]:
+    sums: Counter[str] = Counter()
+    for name, count in counts.items():
+        sums[name.partition("(")[0]] += count
+    return [sums[each] for each in STATES]
+
+
+def _print_gaps(gaps: list[Gap]) -> None:
+    if not gaps:
+        return
+    longest = sorted(gaps, key=lambda each: -each.length_ms)[:SHOWN_GAPS]
+    print(f"\n{len(gaps)} gaps; the {len(longest)} longest:")
+    rows = [
+        [
+            terminal.printable(gap.slug),
+            ms_text(gap.from_due_ms),
+            terminal.age(gap.length_ms / 1000),
+            " ".join(f"{name}×{count}" for name, count in gap.counts.items()),
+        ]
+        for gap in longest
+    ]
+    print(terminal.table(["market", "from", "length", "why"], rows))

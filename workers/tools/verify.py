@@ -1,0 +1,221 @@
+"""Prove that every published file is whole and unchanged.
+
+For each manifest: its schema and place, the file's size, SHA-256 and MD5, the gzip stream to its
+last byte, every row's JSON, its counts counted again, every book's hash hashed again. Then across
+files: the chain of each writer, each ledger against its books, files nobody accounts for.
+With PATHs (segments, manifests or directories) only those are read, each by itself.
+"""
+
+import argparse
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from workers.core.chains import breaks
+from workers.core.crossings import crossing
+from workers.core.errors import NeedsAPerson
+from workers.core.manifests import Head
+from workers.core.segments import DATA_SUFFIX, MANIFEST_SUFFIX
+from workers.edge import terminal
+from workers.edge.spool import labels, proving
+from workers.edge.spool.directory import DataDir
+from workers.edge.spool.proving import Proven, prove
+
+EXIT_FINE, EXIT_WRONG = 0, 1
+SETTLE_TRIES = 10
+EXAMPLES = """\
+examples:
+  orderbooks verify                                   everything
+  orderbooks verify --jobs 1 --json > verify.json
+  orderbooks verify var/raw/venue=polymarket/date=2026-11-21
+
+exit codes: 0 all is whole (or its damage is labelled); 1 damage, named to file and byte; 2 cannot
+do it
+"""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing wrong: with which file, and what; `labelled` when a person knows already."""
+
+    path: str
+    detail: str
+    labelled: str | None = None
+
+
+class Report(msgspec.Struct):
+    """Everything verify found."""
+
+    segments: dict[str, int] = {}
+    rows: int = 0
+    bytes: int = 0
+    hashes: dict[str, int] = {}
+    cut_short: int = 0
+    excused_rows: int = 0
+    problems: list[Problem] = []
+    notes: list[str] = []
+
+    def is_fine(self) -> bool:
+        """True when nothing is wrong that nobody has labelled."""
+        return all(each.labelled for each in self.problems)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the verb understands."""
+    parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="only these")
+    jobs = os.cpu_count() or 1
+    parser.add_argument("--jobs", type=int, default=jobs, help=f"processes (default: {jobs})")
+    parser.add_argument("--json", action="store_true", help="the whole report, for a program")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the report; 0 when all is whole, else 1."""
+    data = DataDir(arguments.data)
+    selected = list(_selected(data, arguments.paths))
+    work = verified(data, selected, jobs=arguments.jobs)
+    if not arguments.paths:
+        _verify_across(data, selected, work)
+    report = work.report
+    _label(data, report)
+    if arguments.json:
+        print(json.dumps(msgspec.to_builtins(report) | {"is_fine": report.is_fine()}, indent=1))
+    else:
+        _print(report)
+    return EXIT_FINE if report.is_fine() else EXIT_WRONG
+
+
+class Work(msgspec.Struct):
+    """A report under way, and what its cross-checks need."""
+
+    report: Report
+    proven: list[Proven] = []
+
+
+def _selected(data: DataDir, paths: list[Path]) -> Iterator[Path]:
+    if not paths:
+        yield from data.manifest_paths()
+    for path in paths:
+        found = path.absolute()
+        if not found.is_relative_to(data.root) or not found.exists():
+            raise NeedsAPerson(
+                f"verify {path}: not in the data directory {data.root}",
+                hint="name files or directories below it, or another --data DIR",
+            )
+        if found.is_dir():
+            yield from sorted(found.rglob(f"*{MANIFEST_SUFFIX}"))
+        else:
+            yield found.with_name(found.name.replace(DATA_SUFFIX, MANIFEST_SUFFIX))
+
+
+def verified(data: DataDir, paths: list[Path], *, jobs: int) -> Work:
+    """Prove each segment by itself, in `jobs` processes."""
+    work = Work(Report())
+    progress = terminal.Progress("verified", len(paths))
+    kinds: Counter[str] = Counter()
+    hashes: Counter[str] = Counter()
+    for proven in _proven(partial(prove, data.root), paths, jobs):
+        proof = proven.proof
+        kinds[proof.kind or "unreadable"] += 1
+        hashes.update(proof.hashes if proof.kind == "books" else {})
+        work.report.rows += proof.rows
+        work.report.bytes += proof.bytes
+        work.report.cut_short += proof.is_cut_short
+        work.report.problems += [Problem(proof.path, each) for each in proof.problems]
+        work.proven.append(proven)
+        progress.advance()
+    progress.end()
+    work.report.segments, work.report.hashes = dict(sorted(kinds.items())), dict(hashes)
+    return work
+
+
+def _proven(function: Callable[[Path], Proven], paths: list[Path], jobs: int) -> Iterator[Proven]:
+    if jobs <= 1 or len(paths) < 2 * jobs:
+        yield from map(function, paths)
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        yield from pool.map(function, paths, chunksize=4)
+
+
+def _verify_across(data: DataDir, selected: list[Path], work: Work) -> None:
+    """What no file shows by itself: chains, ledgers against books, strays, quarantine."""
+    report = work.report
+    known = set(selected)
+    for _ in range(SETTLE_TRIES):
+        heads = proving.heads(data)
+        # A live writer publishes on: its chain is judged at a moment when nothing was added.
+        later = [path for path in data.manifest_paths() if path not in known]
+        more = verified(data, later, jobs=1)
+        known.update(later)
+        work.proven += more.proven
+        report.problems += more.report.problems
+        if heads == proving.heads(data):
+            break
+    _verify_chains(data, work, proving.heads(data))
+    open_proofs = list(proving.open_proofs(data))
+    crossed = crossing([*(each.proof for each in work.proven), *open_proofs])
+    report.problems += [Problem("ledger and books", each) for each in crossed.problems]
+    report.excused_rows = crossed.excused
+    for path, what in proving.strays(data):
+        report.problems.append(Problem(data.relative(path), what))
+    for name, why in proving.quarantined(data):
+        if why is None:
+            report.problems.append(Problem(f"spool/quarantine/{name}", "no .why beside it"))
+        else:
+            report.notes.append(f"quarantine: {name}: {why}")
+
+
+def _verify_chains(data: DataDir, work: Work, heads: dict[str, tuple[Head, str]]) -> None:
+    workers = heads.keys() | {each.worker for each in work.proven if each.link}
+    for worker in sorted(workers):
+        path = data.relative(data.open_folder(worker) / "chain.json")
+        head, _ = heads.get(worker, (Head(), path))
+        links = [each.link for each in work.proven if each.link and each.worker == worker]
+        for found in breaks(worker, links, head, head_path=path):
+            if found.path == path and proving.has_draft(data, worker, head.name):
+                work.report.notes.append(f"{path}: the commit of {head.name} is under way")
+            else:
+                work.report.problems.append(Problem(found.path, found.detail))
+
+
+def _label(data: DataDir, report: Report) -> None:
+    """Mark the problems of artifacts that a person has labelled."""
+    unreadable: list[str] = []
+    said = {each.artifact: each.kind for each in labels.all_labels(data, unreadable)}
+    report.problems = [
+        msgspec.structs.replace(each, labelled=said.get(_artifact(each.path)))
+        for each in report.problems
+    ]
+    report.problems += [Problem(each.partition(": ")[0], each) for each in unreadable]
+
+
+def _artifact(path: str) -> str:
+    name = path.rpartition("/")[2]
+    return name.removesuffix(MANIFEST_SUFFIX).removesuffix(DATA_SUFFIX)
+
+
+def _print(report: Report) -> None:
+    for each in report.problems:
+        mark = terminal.coloured(f"labelled {each.labelled}", "yellow") if each.labelled else ""
+        mark = mark or terminal.coloured("DAMAGED", "red")
+        print(f"{mark}  {terminal.printable(each.path)}\n    {terminal.printable(each.detail)}")
+    for note in report.notes:
+        print(f"note  {terminal.printable(note)}")
+    kinds = ", ".join(f"{count} {kind}" for kind, count in report.segments.items()) or "none"
+    print(f"segments  {kinds}; {report.rows} rows, {terminal.size(report.bytes)}")
+    hashes = ", ".join(f"{count} {name}" for name, count in report.hashes.items() if count)
+    print(f"hashes    {hashes or 'none'}")
+    if report.cut_short or report.excused_rows:
+        print(
+            f"deaths    {report.cut_short} segments cut short, {report.excused_rows} rows "
+            "that a ledger or a books segment lost with its writer"
+        )
+    known = sum(1 for each in report.problems if each.labelled)
+    wrong = len(report.problems) - known
+    verdict = f"{wrong} problems" if wrong else "all whole"
+    verdict = terminal.coloured(verdict, "red" if wrong else "green")
+    print(f"{verdict}{f', {known} labelled' if known else ''}")

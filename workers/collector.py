@@ -230,6 +230,7 @@ class Collector:
             "counters": {
                 **self._counters,
                 "requests": self._diary.requests,
+                "books": self._catch.books,
                 "published": recorder.published,
                 "salvaged": recorder.salvaged,
                 "pending_bytes": recorder.pending_bytes,

@@ -32,9 +32,8 @@ from workers.edge import fleet, lifecycle
 from workers.edge.lifecycle import Bench
 from workers.edge.machine import Machine
 from workers.edge.rest import Call, RestClient
-from workers.edge.spool import state
 from workers.edge.spool.bell import Bell
-from workers.edge.spool.census import Census
+from workers.edge.spool.census import Census, read_state
 from workers.edge.spool.journal import Journal, disk_history
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ class DiskWatch:
         self._directories: dict[str, int] = {}
         hours, wall_ns = self._rules.disk_history_hours, bench.world.wall_ns()
         self._history = disk_history(bench.data, wall_ns, hours)
-        self.guard = state.guard(bench.data).level
+        self.guard = _last_guard(bench)
         self.forecast = Forecast()
 
     def set_guard(self, wall_ns: int) -> DiskSeen | None:
@@ -118,6 +117,14 @@ class DiskWatch:
     def usage(self, pids: list[int]) -> dict[int, Usage]:
         """Memory and descriptors by pid."""
         return self._machine.usage(pids)
+
+
+def _last_guard(bench: Bench) -> str:
+    """The level before this start: an eased level must not be reached by restarting."""
+    try:
+        return read_state(bench.data.guard, Guard).level
+    except (OSError, ValueError):
+        return "ok"
 
 
 class Watchdog:

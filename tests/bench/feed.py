@@ -74,7 +74,9 @@ class Feed(BaseHTTPRequestHandler):
         Feed.number += 1
         zipped = "gzip" in self.headers.get("Accept-Encoding", "")
         body = packed if zipped else plain
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        head = (
+            f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        )
         head += "Content-Encoding: gzip\r\n\r\n" if zipped else "\r\n"
         self.wfile.write(head.encode() + body)
 

@@ -1,6 +1,6 @@
 """Our side: the collector's own path (fetch, split, verify, splice, deflate, write) at full speed.
 
-    python -m tests.bench.ours URL TOKENS.json POLLS FOLDER   → {"books", "cpu_s", "bytes"}
+python -m tests.bench.ours URL TOKENS.json POLLS FOLDER   → {"books", "cpu_s", "bytes"}
 """
 
 import json

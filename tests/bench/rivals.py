@@ -2,7 +2,7 @@
 
     python rivals.py pyclob|aiohttp URL TOKENS.json POLLS FOLDER   → {"books", "cpu_s", "bytes"}
 
-pyclob:   the official client's get_order_books, its objects as JSON lines through gzip
+py-clob:  the official client's get_order_books, its objects as JSON lines through gzip
 aiohttp:  bare aiohttp, the body of each poll as one line through gzip -6 (the poll-order file)
 """
 
@@ -17,8 +17,8 @@ from pathlib import Path
 
 def pyclob(url: str, tokens: list[str], polls: int, path: Path) -> None:
     """py-clob-client → dict → json → gzip, one line for each book."""
-    from py_clob_client.client import ClobClient
-    from py_clob_client.clob_types import BookParams
+    from py_clob_client.client import ClobClient  # noqa: PLC0415 - a rival loads only its own client
+    from py_clob_client.clob_types import BookParams  # noqa: PLC0415 - a rival loads only its own client
 
     client = ClobClient(url)
     asked = [BookParams(token_id=token) for token in tokens]
@@ -32,8 +32,8 @@ def pyclob(url: str, tokens: list[str], polls: int, path: Path) -> None:
 
 
 def bare_aiohttp(url: str, tokens: list[str], polls: int, path: Path) -> None:
-    """aiohttp → the body as it came → gzip -6, one line for each poll."""
-    import aiohttp
+    """Aiohttp → the body as it came → gzip -6, one line for each poll."""
+    import aiohttp  # noqa: PLC0415 - a rival loads only its own client
 
     body = json.dumps([{"token_id": token} for token in tokens]).encode()
     headers = {"Content-Type": "application/json"}

@@ -28,7 +28,11 @@ def one(side: str, url: str, tokens: str) -> dict[str, float]:
     """One run of one side in a process and folder of its own."""
     with tempfile.TemporaryDirectory(prefix="bench") as folder:
         run = subprocess.run(
-            command(side, url, tokens, folder), cwd=ROOT, capture_output=True, text=True, check=False
+            command(side, url, tokens, folder),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     if run.returncode:
         raise SystemExit(f"{side} failed: {run.stderr[-800:]}")
@@ -48,7 +52,9 @@ def measure(*, rounds: int = ROUNDS) -> dict[str, object]:
             said = json.loads(feed.stdout.readline())
             tokens = Path(folder) / "tokens.json"
             tokens.write_text(json.dumps(said["tokens"]))
-            table = [{side: one(side, said["url"], str(tokens)) for side in sides} for _ in range(rounds)]
+            table = [
+                {side: one(side, said["url"], str(tokens)) for side in sides} for _ in range(rounds)
+            ]
         finally:
             feed.kill()
             feed.wait()
@@ -84,8 +90,12 @@ def summary(table: list[dict[str, dict[str, float]]]) -> dict[str, object]:
 
 def report(found: dict[str, object]) -> str:
     """The table a person reads."""
-    lines = [f"books: {found['polls']} polls of 50 books, median of {found['rounds']} rounds in turn"]
-    lines.append(f"  {'':10}{'books/CPU-s':>14}{'bytes/book':>14}{'ours faster':>14}{'ours size':>12}")
+    lines = [
+        f"books: {found['polls']} polls of 50 books, median of {found['rounds']} rounds in turn"
+    ]
+    lines.append(
+        f"  {'':10}{'books/CPU-s':>14}{'bytes/book':>14}{'ours faster':>14}{'ours size':>12}"
+    )
     for side in SIDES:
         each = found.get(side)
         if isinstance(each, dict):
@@ -95,7 +105,9 @@ def report(found: dict[str, object]) -> str:
             )
         else:
             lines.append(f"  {side:10}  skipped: make the clients' environment first")
-    lines.append(f"  targets: {TARGET_BOOKS_PER_CPU_S:,} books/CPU-s; at most {TARGET_SHARE:.0%} of aiohttp's bytes")
+    lines.append(
+        f"  targets: {TARGET_BOOKS_PER_CPU_S:,} books/CPU-s; at most {TARGET_SHARE:.0%} of aiohttp's bytes"
+    )
     return "\n".join(lines)
 
 

@@ -56,7 +56,7 @@ class Again:
     fault: str
 
 
-def available() -> str:
+def unavailable() -> str:
     """Why strace cannot inject here, or ""."""
     if shutil.which("strace") is None:
         return "strace is not installed"
@@ -106,12 +106,12 @@ def kill_points(lines: Iterable[str], root: Path) -> list[str]:
 
 
 def error_points(lines: Iterable[str], root: Path) -> list[str]:
-    """Every error at every call: once, ten times, and from there on for ever."""
+    """Every error at every call: once, five times, and from there on for ever."""
     return [
         f"{name}:error={error}:when={when}"
         for name, n, _ in calls_at(lines, root)
         for error in ERRORS.get(name, ())
-        for when in (f"{n}", f"{n}..{n + 9}", f"{n}+")
+        for when in (f"{n}", f"{n}..{n + 4}", f"{n}+")
     ]
 
 

@@ -33,7 +33,7 @@ WALL_NS = FIRST_DUE_MS * 1_000_000
 LEVEL = 9
 TICKS = 6
 ACKS_BYTES = 8192
-TRIES = 40
+TRIES = 60
 GAVE_UP = 3
 MARKET = ManifestMarket(
     slug="btc-updown-5m-1776330000",
@@ -163,9 +163,9 @@ def take_over(data: DataDir) -> list[Finding]:
 
 def live(root: Path, acks: Path) -> None:
     """The whole life."""
-    data = DataDir(root)
+    data, told = DataDir(root), Acks(acks)
     patiently(lambda: take_over(data) and None)
-    life = Life(data, Acks(acks))
+    life = Life(data, told)
     for tick in range(TICKS):
         life.put(tick)
         life.settle()

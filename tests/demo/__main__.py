@@ -12,17 +12,18 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.demo import screen
-from tests.demo.judgement import judge
+from tests.demo.judgement import Kill, judge
 from tests.demo.stage import ROOT, SCALE, Stage, folder_for
 from tests.venue import Truth
 from workers.core.instants import compact_text, utc_text
 
 FLUSH_INTERVAL_S = 2.0
 TICK_S = 1.0
-KILLED = "collector-00"
+MARKETS = "btc-5m,btc-15m,btc-1h,btc-4h,btc-1d"
 
 
 def main() -> int:
@@ -33,10 +34,10 @@ def main() -> int:
     stage = Stage(folder_for(parent, stamp, Path(tempfile.gettempdir())))
     print(f"orderbooks demo in {stage.folder}")
     try:
-        kill_wall_ns, stopped_wall_ns = _record(stage, arguments.seconds)
+        kill, stopped_wall_ns = _record(stage, arguments.seconds)
     finally:
         stage.close()
-    return _prove(stage, kill_wall_ns, stopped_wall_ns)
+    return _prove(stage, kill, stopped_wall_ns)
 
 
 def _arguments() -> argparse.Namespace:
@@ -46,35 +47,26 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _record(stage: Stage, seconds: int) -> tuple[int, int]:
-    """Record with faults and a kill; returns when the kill and the stop were, in wall ns."""
-    stage.open_venue("--scale", str(SCALE), "--seed", "7", "--markets", "btc-5m,btc-15m,btc-1h")
+def _record(stage: Stage, seconds: int) -> tuple[Kill, int]:
+    """Record with faults and a kill; returns the kill, and when the stop was, in wall ns."""
+    stage.open_venue("--scale", str(SCALE), "--seed", "7", "--markets", MARKETS)
     stage.open_fleet()
-    stage.wait_for(lambda: _recording(stage) == 2, "two recording collectors")
-    acts = [
-        (0.25, "the venue answers 429, then 503", lambda: _burst(stage)),
-        (0.45, "the venue accepts a request and never answers", lambda: _hang(stage)),
-        (0.65, f"SIGKILL for {KILLED}", lambda: stage.kill(KILLED)),
-    ]
-    started, kill_wall_ns, said = time.monotonic(), 0, ""
+    stage.wait_for(stage.recording, "a recording collector")
+    acts, progress = list(ACTS), screen.Progress(seconds)
+    started, kill, said = time.monotonic(), None, ""
     while (elapsed_s := time.monotonic() - started) < seconds:
         if acts and elapsed_s >= acts[0][0] * seconds:
             _, said, act = acts.pop(0)
-            kill_wall_ns = act() or kill_wall_ns
-        screen.progress(stage, elapsed_s, seconds, said)
+            kill = act(stage) or kill
+        progress.show(stage, elapsed_s, said)
         time.sleep(0.5)
-    screen.progress_done()
-    stage.wait_for(lambda: _recording(stage) == 2, "the killed collector to record again")
+    progress.end()
+    if kill is None:
+        raise SystemExit("demo: too short for its acts; give it at least 30 seconds")
     print("stopping the fleet (everything is sealed and published) …")
     stopped_wall_ns = time.time_ns()
     stage.close_fleet()
-    return kill_wall_ns, stopped_wall_ns
-
-
-def _recording(stage: Stage) -> int:
-    beats = stage.beats()
-    collectors = [beat for name, beat in beats.items() if name.startswith("collector")]
-    return sum(1 for beat in collectors if beat.counters.get("requests", 0) > 0)
+    return kill, stopped_wall_ns
 
 
 def _burst(stage: Stage) -> None:
@@ -86,24 +78,31 @@ def _hang(stage: Stage) -> None:
     stage.fault("hang", route="books", count=1)
 
 
-def _prove(stage: Stage, kill_wall_ns: int, stopped_wall_ns: int) -> int:
+def _kill(stage: Stage) -> Kill:
+    worker, wall_ns = stage.kill_busiest()
+    return Kill(wall_ns, worker, FLUSH_INTERVAL_S + TICK_S)
+
+
+#: When in the demo (as a share of it), what is said, what is done.
+ACTS: tuple[tuple[float, str, Callable[[Stage], Kill | None]], ...] = (
+    (0.25, "the venue answers 429, then 503", _burst),
+    (0.45, "the venue accepts a request and never answers", _hang),
+    (0.65, "a collector got SIGKILL", _kill),
+)
+
+
+def _prove(stage: Stage, kill: Kill, stopped_wall_ns: int) -> int:
     print("proving: orderbooks verify, orderbooks coverage, and the venue's own ledger …")
     verify_code, verify_text = stage.tool("verify", "--json")
     until = utc_text(stopped_wall_ns)
-    coverage_code, coverage_text = stage.tool("coverage", "--json", "--to", until)
-    judgement = judge(
-        stage.data,
-        Truth(stage.truth_folder),
-        kill_wall_ns=kill_wall_ns,
-        killed=KILLED,
-        allowed_s=FLUSH_INTERVAL_S + TICK_S,
-    )
+    coverage_code, coverage_text = stage.tool("coverage", "--json", "--gaps", "2", "--to", until)
     proof = screen.Proof(
         verify_code=verify_code,
         verify=_read(verify_text),
         coverage_code=coverage_code,
         coverage=_read(coverage_text),
-        judgement=judgement,
+        judgement=judge(stage.data, Truth(stage.truth_folder), kill),
+        killed=kill.worker,
         flush_interval_s=FLUSH_INTERVAL_S,
         tick_s=TICK_S,
     )

@@ -52,18 +52,27 @@ class Archive:
                     self.requests[found.id] = found
 
 
-def judge(
-    data: DataDir, truth: Truth, *, kill_wall_ns: int | None, killed: str, allowed_s: float
-) -> Judgement:
-    """Compare an archive of a stopped fleet with the venue that it recorded.
+@dataclass(frozen=True)
+class Kill:
+    """A SIGKILL: when, of which worker, and how old a row may have been that it took."""
 
-    Args:
-        data: the archive.
-        truth: the venue's ledger.
-        kill_wall_ns: when the worker `killed` was SIGKILLed; None when none was.
-        killed: its name.
-        allowed_s: how old a lost row may have been at the kill (flush_interval_s and one tick).
-    """
+    wall_ns: int
+    worker: str
+    allowed_s: float
+
+    def explains(self, row: AnswerRow) -> bool:
+        """True when a lost answer was within the allowance of this worker's death."""
+        return (
+            row.request_id.startswith(f"{self.worker}.") and 0 <= self.age_s(row) <= self.allowed_s
+        )
+
+    def age_s(self, row: AnswerRow) -> float:
+        """How old the answer was at the kill, in seconds."""
+        return (self.wall_ns - row.at_wall_ns) / 1e9
+
+
+def judge(data: DataDir, truth: Truth, kill: Kill | None) -> Judgement:
+    """Compare an archive of a stopped fleet with the venue that it recorded."""
     archive = Archive(data)
     found = Judgement(kept_books=len(archive.books))
     sent: set[tuple[str, str]] = set()
@@ -74,7 +83,7 @@ def judge(
         found.faults.update(row.faults)
         if row.delivered and row.status == 200:
             sent |= {(row.request_id, book.token_id) for book in row.books}
-            _compare(found, archive, row, kill_wall_ns, killed, allowed_s)
+            _compare(found, archive, row, kill)
     found.sent_books = len(sent)
     found.causes.update(request.cause for request in archive.requests.values())
     invented = archive.books - sent
@@ -83,24 +92,15 @@ def judge(
     return found
 
 
-def _compare(
-    found: Judgement,
-    archive: Archive,
-    row: AnswerRow,
-    kill_wall_ns: int | None,
-    killed: str,
-    allowed_s: float,
-) -> None:
+def _compare(found: Judgement, archive: Archive, row: AnswerRow, kill: Kill | None) -> None:
     missing = [each for each in row.books if (row.request_id, each.token_id) not in archive.books]
     request = archive.requests.get(row.request_id)
     if request is not None and request.cause == "ok" and request.sha256 != row.sha256:
         found.problems.append(f"{row.request_id}: another SHA-256 than the venue sent")
     if not missing:
         return
-    is_killed = kill_wall_ns is not None and row.request_id.startswith(f"{killed}.")
-    age_s = ((kill_wall_ns or 0) - row.at_wall_ns) / 1e9
-    if is_killed and 0 <= age_s <= allowed_s:
+    if kill is not None and kill.explains(row):
         found.lost_to_kill += len(missing)
-        found.lost_to_kill_s = max(found.lost_to_kill_s, age_s)
+        found.lost_to_kill_s = max(found.lost_to_kill_s, kill.age_s(row))
     elif request is None or request.cause == "ok":
         found.problems.append(f"{row.request_id}: {len(missing)} books were sent and are not kept")

@@ -19,6 +19,7 @@ class Proof:
     coverage_code: int
     coverage: Mapping[str, Any]
     judgement: Judgement
+    killed: str
     flush_interval_s: float
     tick_s: float
 
@@ -28,17 +29,21 @@ class Proof:
         due = self.coverage.get("due", 0)
         told = self.judgement
         worst_s = self.flush_interval_s + self.tick_s
+        worst = f"(allowed: flush {self.flush_interval_s:.0f} s + one tick)"
+        kill = f"{told.lost_to_kill} books, the oldest {told.lost_to_kill_s:.1f} s old {worst}"
         return [
             (self.verify_code == 0, "every file is whole: manifests, checksums, rows, chains"),
             (told.kept_books > 0 and self._hashes_fail() == 0, "every venue hash verifies"),
-            (due > 0 and sum(totals.values()) == due, f"coverage: the states of {due} ticks sum to 100 %"),
-            (self.coverage_code == 0 and not totals["UNEXPLAINED"], "0 unexplained gaps"),
-            (not told.problems and told.sent_books > 0, "the archive equals the venue's own ledger"),
             (
-                told.lost_to_kill_s <= worst_s,
-                f"the SIGKILL cost {told.lost_to_kill} books, the oldest {told.lost_to_kill_s:.1f} s "
-                f"old (allowed: flush {self.flush_interval_s:.0f} s + one tick)",
+                due > 0 and sum(totals.values()) == due,
+                f"coverage: the states of {due} ticks sum to 100 %",
             ),
+            (self.coverage_code == 0 and not totals["UNEXPLAINED"], "0 unexplained gaps"),
+            (
+                not told.problems and told.sent_books > 0,
+                "the archive equals the venue's own ledger",
+            ),
+            (told.lost_to_kill_s <= worst_s, f"the SIGKILL of {self.killed} cost {kill}"),
             (self._faults_named(), "every fault of the venue is in the ledger by its name"),
         ]
 
@@ -56,28 +61,35 @@ class Proof:
         return all(held for held, _ in self.checks())
 
 
-def progress(stage: Stage, elapsed_s: float, seconds: int, said: str) -> None:
-    """Redraw the one line (a line every ten seconds when piped)."""
-    beats = stage.beats().values()
-    markets = [market for beat in beats for market in beat.markets]
-    books = sum(market.captured for market in markets)
-    hot = sum(1 for market in markets if market.tier == "hot")
-    requests = sum(b.counters.get("requests", 0) for b in beats if b.worker.startswith("coll"))
-    failures = sum(b.counters.get("failures", 0) for b in beats if b.worker.startswith("coll"))
-    line = (
-        f"{elapsed_s:3.0f}/{seconds} s  {len(markets)} markets, {hot} hot  {books} books  "
-        f"{requests} requests, {failures} failed  {said}"
-    )
-    if sys.stdout.isatty():
-        print(f"\r\x1b[K{line}", end="", flush=True)
-    elif int(elapsed_s * 2) % 20 == 0:
-        print(line, flush=True)
+class Progress:
+    """The one line while the demo records (a line every ten seconds when piped)."""
 
+    def __init__(self, seconds: int) -> None:
+        self._seconds = seconds
+        self._counters: dict[str, dict[str, int]] = {}
 
-def progress_done() -> None:
-    """Leave the progress line."""
-    if sys.stdout.isatty():
-        print()
+    def show(self, stage: Stage, elapsed_s: float, said: str) -> None:
+        """Draw it; a restarted worker counts on top of its earlier run."""
+        beats = [beat for beat in stage.beats().values() if beat.worker.startswith("collector")]
+        self._counters |= {beat.run: beat.counters for beat in beats}
+        total: Counter[str] = Counter()
+        for counters in self._counters.values():
+            total.update(counters)
+        markets = [market for beat in beats for market in beat.markets]
+        hot = sum(1 for market in markets if market.tier == "hot")
+        line = (
+            f"{elapsed_s:3.0f}/{self._seconds} s  {len(markets)} markets, {hot} hot  "
+            f"{total['books']} books  {total['requests']} requests, {total['failures']} failed  {said}"
+        )
+        if sys.stdout.isatty():
+            print(f"\r\x1b[K{line}", end="", flush=True)
+        elif int(elapsed_s * 2) % 20 == 0:
+            print(line, flush=True)
+
+    def end(self) -> None:
+        """Leave the line."""
+        if sys.stdout.isatty():
+            print()
 
 
 def report(stage: Stage, proof: Proof) -> str:
@@ -110,21 +122,15 @@ def _recorded(stage: Stage, told: Judgement) -> list[str]:
 
 
 def _losses(proof: Proof) -> list[str]:
-    gaps = [
-        (gap["cause"], gap["length_s"])
-        for market in proof.coverage.get("markets", [])
-        for gap in market.get("gaps", [])
-        if "cause" in gap
-    ]
     lines = [
-        f"  requests: {count} × {cause}"
+        f"  {count} request{'s' if count > 1 else ''}: {cause}"
         for cause, count in sorted(proof.judgement.causes.items())
         if cause != "ok"
     ]
-    total: Counter[str] = Counter()
-    for cause, length_s in gaps:
-        total[cause] += length_s
-    lines += [f"  gaps:     {length_s:.0f} s in all  {cause}" for cause, length_s in total.most_common(6)]
+    gaps = [gap for market in proof.coverage.get("markets", []) for gap in market["gaps"]]
+    for gap in sorted(gaps, key=lambda each: -each["length_s"])[:4]:
+        why = ", ".join(f"{name} × {count}" for name, count in gap["states"].items())
+        lines.append(f"  gap of {gap['length_s']:.0f} s from {gap['from_utc']}: {why}")
     return lines or ["  nothing"]
 
 

@@ -22,8 +22,8 @@ from workers.edge.spool import state
 from workers.edge.spool.directory import SOCKET_PATH_MAX_BYTES, DataDir
 
 ROOT = Path(__file__).parents[2]
-#: Windows are 15 times shorter than the real ones, on the real clock: 20 s, 1 min; the hourly
-#: market has its real length.
+#: Windows are 15 times shorter than the real ones, on the real clock: 20 s, 1 min, 16 min; the
+#: hourly and the daily market have their real length.
 SCALE = 15
 SETTINGS: dict[str, Any] = {
     "selection": {
@@ -45,6 +45,18 @@ SETTINGS: dict[str, Any] = {
                 "series_id": "10114",
                 "slug": "bitcoin-up-or-down-{month}-{day}-{year}-{hour12}{ampm}-et",
                 "period_s": 3600,
+            },
+            {
+                "name": "btc-4h",
+                "series_id": "10331",
+                "slug": "btc-updown-4h-{start_unix}",
+                "period_s": 14_400 // SCALE,
+            },
+            {
+                "name": "btc-daily",
+                "series_id": "41",
+                "slug": "bitcoin-up-or-down-on-{month}-{day}-{year}",
+                "period_s": 86_400,
             },
         ]
     },
@@ -135,10 +147,17 @@ class Stage:
         request = urllib.request.Request(f"{self.url}/_fault", data=body, method="POST")
         urllib.request.urlopen(request, timeout=5).close()
 
-    def kill(self, worker: str) -> int:
-        """SIGKILL one worker; returns when, in wall nanoseconds."""
-        os.kill(self.beats()[worker].pid, signal.SIGKILL)
-        return time.time_ns()
+    def recording(self) -> list[Heartbeat]:
+        """The collectors that have asked the venue since they started, the busiest first."""
+        beats = [beat for name, beat in self.beats().items() if name.startswith("collector")]
+        asking = [beat for beat in beats if beat.counters.get("requests", 0) > 0]
+        return sorted(asking, key=lambda beat: -len(beat.markets))
+
+    def kill_busiest(self) -> tuple[str, int]:
+        """SIGKILL the collector with the most markets; returns its name and when, in wall ns."""
+        victim = self.recording()[0]
+        os.kill(victim.pid, signal.SIGKILL)
+        return victim.worker, time.time_ns()
 
     def close_fleet(self) -> int:
         """Stop the fleet in order; returns supervisord's exit code."""
@@ -148,6 +167,8 @@ class Stage:
     def close(self) -> None:
         """End whatever is still running, the fleet first."""
         for process in reversed(self._processes):
+            if process.stdout is not None:
+                process.stdout.close()
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
                 try:
@@ -166,7 +187,7 @@ class Stage:
             text=True,
             check=False,
         )
-        return run.returncode, run.stdout if run.stdout else run.stderr
+        return run.returncode, run.stdout or run.stderr
 
 
 def folder_for(parent: Path, stamp: str, fallback: Path) -> Path:

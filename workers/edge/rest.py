@@ -98,6 +98,7 @@ class RestClient:
             "Accept-Encoding": "gzip",
         }
         self._session = self._new_session()
+        self._last: tuple[tuple[object, ...], requests.PreparedRequest] | None = None
 
     def _new_session(self) -> requests.Session:
         session = _Session()
@@ -146,18 +147,24 @@ class RestClient:
             recv_mono_ns=time.monotonic_ns(),
         )
 
+    def _prepared(self, call: Call) -> requests.PreparedRequest:
+        """The request, prepared once for as long as the same one is asked again.
+
+        A collector asks the same batch every second; preparing costs a fifth of the exchange.
+        """
+        asked = (call.method, call.url, call.body)
+        if self._last is None or self._last[0] != asked:
+            json_type = {} if call.body is None else {"Content-Type": "application/json"}
+            request = requests.Request(call.method, call.url, data=call.body, headers=json_type)
+            self._last = (asked, self._session.prepare_request(request))
+        prepared = self._last[1]
+        if call.request_id:
+            prepared.headers["X-Request-Id"] = call.request_id
+        return prepared
+
     def _exchange(self, call: Call) -> dict[str, Any]:
-        headers = {"X-Request-Id": call.request_id} if call.request_id else {}
-        if call.body is not None:
-            headers["Content-Type"] = "application/json"
-        response = self._session.request(
-            call.method,
-            call.url,
-            data=call.body,
-            headers=headers,
-            timeout=self._timeout_s,
-            stream=True,
-            allow_redirects=False,
+        response = self._session.send(
+            self._prepared(call), timeout=self._timeout_s, stream=True, allow_redirects=False
         )
         kept = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
         found: dict[str, Any] = {"status": response.status_code, "headers": kept}

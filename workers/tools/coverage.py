@@ -128,6 +128,11 @@ def report_of(
     written = [life.last_due_ms for life in lives if life.is_running]
     end_ms = min([end_ms, *(max(each, now_ms - UNWRITTEN_MAX_MS) for each in written)])
     known = [each for each in gathered.plans.markets.values() if fnmatchcase(each.slug, market)]
+    if market != "*" and not known:
+        raise NeedsAPerson(
+            f"account for {market}: the archive knows no such market between these times",
+            hint="`orderbooks coverage --by market` lists them; a pattern may have * and ?",
+        )
     owners = {token: each.condition_id for each in known for token in each.tokens}
     answers = answers_by_market(lives, owners)
     judged = [
@@ -243,17 +248,22 @@ def _columns(counts: Counter[str]) -> list[int]:
 
 
 def _print_gaps(gaps: list[Gap]) -> None:
-    if not gaps:
+    """The longest gaps; one line for all markets that have the same one."""
+    grouped: dict[tuple[int, int, str], list[Gap]] = {}
+    for gap in gaps:
+        why = " ".join(f"{name}×{count}" for name, count in gap.counts.items())
+        grouped.setdefault((gap.from_due_ms, gap.length_ms, why), []).append(gap)
+    if not grouped:
         return
-    longest = sorted(gaps, key=lambda each: -each.length_ms)[:SHOWN_GAPS]
-    print(f"\n{len(gaps)} gaps; the {len(longest)} longest:")
+    longest = sorted(grouped, key=lambda each: (-each[1], each[0]))[:SHOWN_GAPS]
+    print(f"\n{len(grouped)} gaps; the {len(longest)} longest:")
     rows = [
-        [
-            terminal.printable(gap.slug),
-            ms_text(gap.from_due_ms),
-            terminal.age(gap.length_ms / 1000),
-            " ".join(f"{name}×{count}" for name, count in gap.counts.items()),
-        ]
-        for gap in longest
+        [ms_text(key[0]), terminal.age(key[1] / 1000), _slugs(grouped[key]), key[2]]
+        for key in longest
     ]
-    print(terminal.table(["market", "from", "length", "why"], rows))
+    print(terminal.table(["from", "length", "market", "why of each"], rows))
+
+
+def _slugs(gaps: list[Gap]) -> str:
+    others = f" and {len(gaps) - 1} more" if len(gaps) > 1 else ""
+    return terminal.printable(gaps[0].slug) + others

@@ -52,6 +52,7 @@ class Catch:
         # third of the deflate time with 25 streams (tests/bench/speed.py).
         self._window_bits = 14 if 2 * (big_bytes + ENVELOPE_BYTES) <= 1 << 14 else 15
         self._streams: dict[str, Stream] = {}
+        self.books = 0
         self.tracks: dict[str, Track] = {}
 
     def take(self, batch: Batch, answer: Answer, *, request_id: str, due_ms: int) -> str:
@@ -132,6 +133,7 @@ class Catch:
         self._recorder.segment(stream, due_ms).story.failed[cause] += 1
 
     def _write_book(self, market: Market, book: Book, head: bytes, request: Exchange) -> None:
+        self.books += 1
         track = self._track(market)
         if len(book.raw) > self._big_bytes and not track.is_big:
             self.end(frozenset({market.slug}), "big_book")

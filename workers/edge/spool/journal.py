@@ -22,6 +22,8 @@ from workers.edge.spool.recorder import Recorder, Stream
 NS_PER_MS = 1_000_000
 #: Compressed bytes of history held for a disk that refuses; some days of it.
 _PENDING_MAX_BYTES = 4 << 20
+#: An hour of disk history takes 3 KB compressed.
+_HISTORY_MAX_BYTES = 1 << 20
 
 
 class Journal:
@@ -93,6 +95,8 @@ def _disk_rows(data: DataDir, wall_ns: int, hours: int) -> Iterator[_DiskRow]:
         folder = data.segment_folder("disk", now_ms - hour * MS_PER_HOUR)
         for path in sorted(folder.glob(f"*{DATA_SUFFIX}")):
             try:
+                if not path.is_file() or path.stat().st_size > _HISTORY_MAX_BYTES:
+                    continue
                 lines = read_stream(path).data.splitlines()
                 yield from [decoder.decode(line) for line in lines]
             except (OSError, msgspec.MsgspecError, UnicodeDecodeError):

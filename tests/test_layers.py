@@ -41,6 +41,8 @@ READS_THE_CLOCK = {"now", "utcnow", "today"}
 MAY_IMPORT_EDGES = {
     # The loop of every process ties its edges together: that is its job.
     "edge.lifecycle": {"edge"},
+    # A body comes compressed, and compression has one owner.
+    "edge.rest": {"edge.durable", "edge.deflate"},
     # A segment is a deflate stream: the spool is built on these two.
     "edge.spool": {"edge.durable", "edge.deflate", "edge.spool"},
 }

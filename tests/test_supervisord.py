@@ -13,7 +13,7 @@ import pytest
 from supervisor.options import ServerOptions
 
 from tests.processes.fleet_rig import CONF, FleetRig, quick
-from tests.rig import ROOT, wait_for
+from tests.rig import ROOT, Rig, wait_for
 from tests.venue import Venue
 from workers.core.alerts import Active
 from workers.core.ledger import Loaded, Started, Stopped
@@ -272,6 +272,23 @@ def test_another_number_of_shards_restarts_the_group_and_nobody_records_beside_i
     assert {"collector-00", "collector-01"} == {row.worker for row in old}
 
 
+def test_a_collector_that_counts_otherwise_waits_until_the_others_are_gone(
+    venue: Venue, tmp_path: Path
+):
+    """Whoever starts one by hand, or edits the table without `update`, doubles no market."""
+    (tmp_path / "r").mkdir()
+    with Rig(tmp_path / "r", venue.url) as rig:
+        first = rig.collector(0, 2)
+        wait_for(rig.data.heartbeat("collector-00").exists)
+        rig.collector(2, 3)
+        wait_for(lambda: "live collectors count 2" in rig.log_text())
+        assert not rig.data.heartbeat("collector-02").exists()
+
+        rig.stop(first)
+
+        wait_for(rig.data.heartbeat("collector-02").exists, what="the other count joins")
+
+
 CHATTY = """
 import os, sys, time
 from workers.edge.eventlog import EventLog
@@ -309,11 +326,9 @@ def test_a_stalled_supervisord_stops_no_worker_and_is_told(rig: FleetRig):
     )
     wait_for(lambda: "in time" in health(rig).supervisord.problem, limit_s=30)
     wait_for(
-        lambda: (
-            "supervisord_unreachable"
-            in [each.alert for each in state.read(rig.data.latest("alerts"), AlertsManifest).active]
-        ),
-        limit_s=30,
+        lambda: "supervisord_unreachable" in [each.alert for each in told(rig)],
+        limit_s=40,
+        what="the alert",
     )
 
 

@@ -126,6 +126,12 @@ def test_a_clock_set_back_neither_raises_again_nor_holds_for_ever():
     assert 1000 == outcomes[2].recovered[0].lasted_s(T0 - 8000 * S)
 
 
+def test_a_clock_set_back_over_the_last_sight_does_not_hold_it():
+    outcomes = walk((0, [finding(STICKY)]), (-9000, []))
+
+    assert 1 == len(outcomes[1].recovered)
+
+
 def test_a_flood_of_findings_is_cut():
     (outcome,) = walk((0, [finding(subject=str(each)) for each in range(10_000)]))
 

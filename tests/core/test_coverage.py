@@ -58,6 +58,16 @@ def test_a_refused_book_gives_its_reason_unless_a_good_one_came_too(script):
     assert {"CAPTURED": 59, "FAILED(wrong_market)": 1} == script.counts()
 
 
+def test_a_book_refused_as_a_duplicate_still_promises_the_first_one(script):
+    twice = RefusedRaw(token_id=UP, reason="duplicate", position=1, raw="{}")
+    script.polled(START_MS, START_MS + 59 * S)
+    script.asked(START_MS + 59 * S, refused=[twice])
+    script.caught(START_MS + 59 * S, DOWN)
+    script.stopped(END_MS + S)
+
+    assert {"CAPTURED": 59, "UNEXPLAINED": 1} == script.counts()
+
+
 @pytest.mark.parametrize(
     ("cause", "state"),
     [

@@ -267,6 +267,14 @@ def test_a_collector_that_owes_no_row_is_not_late(seen: Look):
     assert "rows_late" not in dict(told(seen))
 
 
+def test_a_market_that_is_over_is_owed_no_more():
+    """Its lost tick stands in the coverage; a shard without markets is not blind."""
+    beats = [beat("collector-00", last_success_wall_ns=WALL - 60 * S)]
+    over = look(*beats, universe=universe(market()), wall_ns=WALL + 3600 * S)
+
+    assert [] == told(over)
+
+
 def test_a_silent_collector_is_told_once_as_that():
     seen = msgspec.structs.replace(
         blind(at_mono_ns=MONO - 99 * S), fleet=FleetSeen(processes=[process("collector-00")])

@@ -60,11 +60,23 @@ def unavailable() -> str:
     """Why strace cannot inject here, or ""."""
     if shutil.which("strace") is None:
         return "strace is not installed"
-    argv = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=close:error=EIO:when=999", "true"]
-    return "" if subprocess.run(argv, capture_output=True).returncode == 0 else "ptrace is refused"
+    argv = [
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        os.devnull,
+        "-e",
+        "inject=close:error=EIO:when=999",
+        "true",
+    ]
+    done = subprocess.run(argv, capture_output=True, check=False)
+    return "" if done.returncode == 0 else "ptrace is refused"
 
 
-def run(what: str, arguments: list[Path], *, fault: str = "", log: Path | None = None, plant: str = "") -> int:
+def run(
+    what: str, arguments: list[Path], *, fault: str = "", log: Path | None = None, plant: str = ""
+) -> int:
     """One process under strace; returns its exit code, negative for a signal."""
     argv = ["strace", "-f", "-qq", "-y", "-s", "0", "-o", str(log or os.devnull)]
     argv += ["-e", f"trace={','.join(CALLS)}", *(["-e", f"inject={fault}"] if fault else [])]

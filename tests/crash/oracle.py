@@ -52,7 +52,9 @@ def _row_id(line: bytes) -> str:
         row = json.loads(line)
     except ValueError:
         return f"not JSON: {line[:60]!r}"
-    return row["id"] if "id" in row else f"{row['request']}/{row['token_id']}"
+    if not isinstance(row, dict) or not ("id" in row or "request" in row):
+        return f"not a row: {line[:60]!r}"
+    return row["id"] if "id" in row else f"{row['request']}/{row.get('token_id')}"
 
 
 def readable_rows(root: Path) -> set[str]:

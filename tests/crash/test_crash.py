@@ -1,6 +1,7 @@
-"""Holds the promise of the spool: whatever call a process dies in or the disk refuses, every row
-the disk was said to have is published once, published files never change, the chain is unbroken.
+"""Holds the promise of the spool at every system call.
 
+Whatever call a process dies in or the disk refuses: every row the disk was said to have is
+published once, published files never change, the chain is unbroken, every segment has its tickets.
 These are samples, the same in every run; `python -m tests.crash` tries every point.
 """
 

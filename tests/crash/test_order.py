@@ -1,5 +1,7 @@
-"""Holds the order of syncs and renames, which no killed process can show: data before manifest,
-chain before commit, bytes before names, read back before believed, tickets last.
+"""Holds the order of syncs and renames, which no killed process can show.
+
+Data before manifest, chain before commit, bytes before names, read back before believed, tickets
+last.
 """
 
 from pathlib import Path

@@ -111,6 +111,49 @@ def test_a_book_that_is_not_ours_is_refused_and_kept(
     assert reason in wait_for(refusals, what=f"a {kind} book")  # type: ignore[operator]
 
 
+@pytest.mark.parametrize(
+    ("kind", "params"),
+    [
+        ("reorder", {}),
+        ("empty_sides", {}),
+        ("odd_times", {"timestamp": "yesterday"}),
+        ("delay", {"seconds": 0.15}),
+    ],
+)
+def test_an_odd_answer_is_kept_like_any_other(
+    running: tuple[Rig, Venue], kind: str, params: dict[str, Any]
+) -> None:
+    rig, venue = running
+    rule = venue.faults.add(kind, route="books", count=1, **params)
+
+    wait_for(lambda: venue.faults.applied(rule), what=f"the {kind}")
+
+    (odd,) = [row for row in venue.answers() if kind in row.faults and row.request_id][-1:]
+    row = wait_for(lambda: [each for each in requests_of(rig) if each.id == odd.request_id])
+    assert isinstance(row, list)
+    assert ("ok", [], [], odd.sha256) == (
+        row[0].cause,
+        row[0].missing,
+        row[0].refused,
+        row[0].sha256,
+    )
+    assert 2 == len([each for each in books_of(rig) if each.request == odd.request_id])
+
+
+def test_a_token_id_that_is_a_number_is_refused_and_kept(running: tuple[Rig, Venue]) -> None:
+    rig, venue = running
+    before = int(requests_of(rig)[-1].id.rpartition(".")[2])
+
+    venue.faults.add("number_tokens", route="books", count=1)
+
+    def refused() -> list[Request]:
+        return [row for row in after(rig, before) if row.refused]
+
+    (row,) = wait_for(refused, what="the refusal")  # type: ignore[misc]
+    assert {"no_token"} == {each.reason for each in row.refused}
+    assert all('"asset_id":' in each.raw for each in row.refused)
+
+
 def test_an_omitted_token_is_missing_and_the_other_one_is_kept(
     running: tuple[Rig, Venue],
 ) -> None:

@@ -3,7 +3,9 @@
 Promises  every captured book's venue hash verifies; every response comes back byte for byte.
 """
 
+import gzip
 import hashlib
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -49,9 +51,6 @@ def recorded(captures: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def slugs_of(capture: Path) -> list[str]:
     """The slugs in a stream capture."""
-    import gzip
-    import json
-
     with gzip.open(capture) as file:
         return sorted({json.loads(line)["slug"] for line in file})
 
@@ -93,7 +92,15 @@ def test_responses_come_back_byte_for_byte(recorded: Stage) -> None:
 
     for row in good[:3] + good[-3:]:
         body = subprocess.run(
-            [sys.executable, "-m", "workers.tools", "response", row.id, "--config", recorded.config],
+            [
+                sys.executable,
+                "-m",
+                "workers.tools",
+                "response",
+                row.id,
+                "--config",
+                recorded.config,
+            ],
             cwd=ROOT,
             capture_output=True,
             check=True,

@@ -147,15 +147,27 @@ def test_an_hour_asked_for_alone_knows_who_lived_before_it(fleet, capsys):
     collector = fleet.collector(HOUR_MS - 5 * S)
     collector.ticks(HOUR_MS, HOUR_MS + 20 * S)
     collector.ticks(HOUR_MS + 3_600 * S, HOUR_MS + 3_610 * S)
-    collector.diary.skip(HOUR_MS + 7_200 * S, "late", None, (HOUR_MS + 7_200 * S) * 1_000_000)
-    collector.stop(HOUR_MS + 7_201 * S)
+    collector.tick(HOUR_MS + 7_200 * S)
+    collector.tick(HOUR_MS + 7_230 * S)
+    collector.stop(HOUR_MS + 7_231 * S)
 
     code, report = coverage(
-        fleet, capsys, "--from", "2026-04-16T10:00:00Z", "--to", "2026-04-16T10:00:05Z"
+        fleet, capsys, "--from", "2026-04-16T10:00:00Z", "--to", "2026-04-16T10:00:33Z"
     )
 
-    assert (0, 5) == (code, report["due"])
-    assert {"FAILED(late)": 1, "DOWN(stopped)": 4} == report["totals"]
+    assert (1, 33) == (code, report["due"])
+    assert {"CAPTURED": 2, "UNEXPLAINED": 29, "DOWN(stopped)": 2} == report["totals"]
+
+
+def test_the_rows_of_a_segment_that_was_cut_short_are_lost_and_not_unexplained(whole, capsys):
+    path = whole.manifests("books")[0]
+    fields = json.loads(path.read_bytes())
+    fields["ended"], fields["told"]["captured"] = "cut_short", []
+    path.write_text(json.dumps(fields))
+
+    code, report = coverage(whole, capsys)
+
+    assert (0, {"CAPTURED": 90, "FAILED(lost_in_crash)": 30}) == (code, report["totals"])
 
 
 def test_without_a_universe_there_is_nothing_to_account_for(fleet, capsys):

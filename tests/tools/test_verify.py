@@ -170,6 +170,18 @@ def test_an_edited_manifest_is_found_by_the_next_link(whole, capsys):
     assert "was changed after" in out
 
 
+def test_the_newest_manifest_edited_is_found_by_the_head(whole, capsys):
+    newest = max(
+        whole.data.manifest_paths(), key=lambda p: read_manifest(p.read_bytes()).chain.seq
+    )
+    newest.write_bytes(newest.read_bytes() + b" ")
+
+    code, out = verify(whole, capsys)
+
+    assert 1 == code
+    assert "was changed after collector-00's chain head named it" in out
+
+
 @pytest.mark.parametrize(
     ("member", "value"),
     [

@@ -134,12 +134,15 @@ def answers_by_market(
 ) -> dict[str, list[Answered]]:
     """What came of all requests, by condition id; `owners` is condition id by token."""
     found: dict[str, list[Answered]] = {}
-    for life in lives:
-        for cause, tokens, runs in life.answered():
-            for token in tokens:
-                owner = owners.get(token)
-                if owner is not None:
-                    found.setdefault(owner, []).append(Answered(life, cause, token, runs))
+    told = (
+        Answered(life, cause, token, runs)
+        for life in lives
+        for cause, tokens, runs in life.answered()
+        for token in tokens
+    )
+    for each in told:
+        if each.token_id in owners:
+            found.setdefault(owners[each.token_id], []).append(each)
     return found
 
 

@@ -110,9 +110,7 @@ class DueTicks:
             if run.interval_ms % stretch.interval_ms == 0:
                 yield from _every(stretch, run)
             else:
-                for due_ms in points_of(run):
-                    if due_ms % stretch.interval_ms == 0:
-                        yield from part_of(stretch, due_ms, due_ms + 1)
+                yield from _each(stretch, run)
 
     def stretch_of(self, index: int) -> Stretch:
         """The stretch that has an index."""
@@ -146,6 +144,13 @@ def _every(stretch: Stretch, run: Run) -> Iterator[slice]:
     if low < high:
         step = run.interval_ms // stretch.interval_ms
         yield slice(stretch.base + low, stretch.base + high, step)
+
+
+def _each(stretch: Stretch, run: Run) -> Iterator[slice]:
+    """A run that is not of the stretch's rhythm: point by point."""
+    for due_ms in points_of(run):
+        if due_ms % stretch.interval_ms == 0:
+            yield from part_of(stretch, due_ms, due_ms + 1)
 
 
 def due_count(plans: Sequence[Plan], from_ms: int, until_ms: int) -> int:

@@ -168,10 +168,10 @@ def _look_book(value: object, raw: bytes, found: Finding) -> None:
     book = _look_keys(value, BOOK_KEYS, found)
     found.facts["extra_keys"] = sorted(set(book) - set(BOOK_KEYS))
     found.facts["is_in_known_order"] = tuple(book)[: len(BOOK_KEYS)] == BOOK_KEYS
-    for side, sign in (("bids", 1), ("asks", -1)):
+    for side, falling in (("bids", False), ("asks", True)):
         prices = list(_prices(book.get(side), found))
         found.facts[side] = len(prices)
-        if prices != sorted(prices, key=lambda price, sign=sign: sign * price):
+        if prices != sorted(prices, reverse=falling):
             found.differences.append(f"{side} do not end with the best")
     found.facts["hash"] = str(verdict(raw))
     if verdict(raw) != Verdict.VERIFIED:

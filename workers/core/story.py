@@ -133,7 +133,7 @@ class Story:
         self._last: tuple[int, int] | None = None
         self._first_request: int | None = None
         self._last_request: int | None = None
-        self._last_id = ""
+        self._last_id: str | None = None
         self.run: str | None = None
 
     def saw_row(self, due_ms: int, wall_ns: int) -> None:

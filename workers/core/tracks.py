@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from workers.core.bookhash import Verdict
+from workers.core.bookhash import Verdict, verdict
 from workers.core.heartbeats import MarketBeat
 from workers.core.markets import Market
 from workers.core.messages import Book
@@ -22,10 +22,20 @@ class Track:
         self.failed: Counter[str] = Counter()
         self._hashes: Counter[str] = Counter()
         self._timestamp_ms: dict[str, int] = {}
+        self._last: dict[str, tuple[bytes, Verdict]] = {}
         self._last_row_wall_ns: int | None = None
         self.is_big = False
 
-    def saw(self, book: Book, verdict: Verdict, wall_ns: int) -> list[str]:
+    def verdict(self, book: Book) -> Verdict:
+        """The book's hash verdict; a book that came again unchanged is not hashed again."""
+        before = self._last.get(book.token_id)
+        if before is not None and before[0] == book.raw:
+            return before[1]
+        found = verdict(book.raw)
+        self._last[book.token_id] = (book.raw, found)
+        return found
+
+    def saw(self, book: Book, found: Verdict, wall_ns: int) -> list[str]:
         """Count a captured book; returns the flags its row must carry.
 
         A book older than the one before it is a ghost of the venue's cache (VENUE §5.4,
@@ -35,7 +45,7 @@ class Track:
         self._timestamp_ms[book.token_id] = book.timestamp_ms
         self.due += 1
         self.captured += 1
-        self._hashes[verdict] += 1
+        self._hashes[found] += 1
         self._last_row_wall_ns = wall_ns
         return [TIME_WENT_BACK] if book.timestamp_ms < before_ms else []
 

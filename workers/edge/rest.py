@@ -11,7 +11,6 @@ Never     follows a redirect, sends a credential (no netrc, no cookies), or asks
 import http.client
 import signal
 import time
-import zlib
 from email.utils import parsedate_to_datetime
 from types import FrameType
 from typing import Any
@@ -24,6 +23,7 @@ from requests.cookies import RequestsCookieJar
 
 from workers.core import causes
 from workers.core.answers import Answer
+from workers.edge import deflate
 
 KEPT_HEADERS = (
     "age",
@@ -37,7 +37,6 @@ KEPT_HEADERS = (
     "server",
 )
 _PIECE_BYTES = 1 << 18
-_GZIP_OR_ZLIB_WBITS = 47
 #: The alarm repeats: a first one that fell into a destructor would be swallowed there.
 _ALARM_AGAIN_S = 0.1
 
@@ -198,26 +197,14 @@ class RestClient:
             raise _Broken(_cause_of(error), _short(error), bytes(wire), len(wire)) from error
         if not wire or response.headers.get("content-encoding", "identity") == "identity":
             return bytes(wire), len(wire)
-        return _decompressed(bytes(wire), limit), len(wire)
+        try:
+            return deflate.inflate_body(bytes(wire), limit), len(wire)
+        except deflate.BadBody as bad:
+            raise _Broken(bad.cause, bad.detail, bad.body, len(wire)) from bad
 
 
 def _on_alarm(_signal: int, _frame: FrameType | None) -> None:
     raise _DeadlinePassed
-
-
-def _decompressed(wire: bytes, limit: int) -> bytes:
-    inflater = zlib.decompressobj(_GZIP_OR_ZLIB_WBITS)
-    try:
-        body = inflater.decompress(wire, limit + 1)
-    except zlib.error as error:
-        raise _Broken("bad_encoding", str(error), wire, len(wire)) from error
-    if len(body) > limit:
-        detail = f"{len(wire)} bytes decompress to over {limit}"
-        raise _Broken("too_large", detail, body[:limit], len(wire))
-    if not inflater.eof or inflater.unused_data:
-        what = "has more behind its end" if inflater.eof else "ends early"
-        raise _Broken("bad_encoding", f"the compressed body {what}", body, len(wire))
-    return body
 
 
 def _cause_of_good(status: int, headers: dict[str, str], body: bytes) -> str:

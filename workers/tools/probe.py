@@ -14,7 +14,7 @@ import msgspec
 
 from workers import VERSION
 from workers.core.answers import Answer
-from workers.core.gamma import fields_of, objects, read_page, texts
+from workers.core.gamma import fields_of, moment, objects, read_page, texts
 from workers.core.instants import compact_text, ms_text
 from workers.core.probing import DIFFERS, UNREACHABLE, Check, check, report_text, unasked
 from workers.core.refusals import WrongField
@@ -88,13 +88,14 @@ class Prober:
 
     def _listing(self) -> Target | None:
         """Ask the first listing that discovery would, and take a market that trades now."""
-        question = Survey(self._settings, now_ms=time.time_ns() // 1_000_000).question()
+        now_ms = time.time_ns() // 1_000_000
+        question = Survey(self._settings, now_ms=now_ms).question()
         params = question.params if question else "closed=false&limit=20"
         gamma = self._settings.venue.gamma_url
         answer = self._ask("GET /events/keyset", gamma, f"/events/keyset?{params}")
         page = read_page(answer.body)
         for event in page.events:
-            target = _target(event) if isinstance(event, dict) else None
+            target = _target(event, now_ms) if isinstance(event, dict) else None
             if target is not None:
                 return target
         return None
@@ -107,14 +108,16 @@ class Prober:
         self._ask("POST /books", clob, "/books", body)
 
 
-def _target(event: dict[str, object]) -> Target | None:
+def _target(event: dict[str, object], now_ms: int) -> Target | None:
+    """A market of an event that has a book now: one that ended may have lost it already."""
     for market in objects(event.get("markets")):
         try:
             fields = fields_of(market)
             tokens = texts(fields, "clobTokenIds", "token_number")
+            lasts = (moment(fields, "endDate") or 0) > now_ms
         except WrongField:
             continue
-        if tokens and fields.get("acceptingOrders"):
+        if tokens and lasts and fields.get("acceptingOrders"):
             return Target(str(event.get("slug")), str(fields.get("slug")), tokens)
     return None
 

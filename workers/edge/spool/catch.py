@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import msgspec
 
 from workers.core.answers import Answer
-from workers.core.bookhash import Verdict, verdict
 from workers.core.causes import ABSENT, OK
 from workers.core.ledger import request_row
 from workers.core.markets import Market
@@ -70,7 +69,7 @@ class Catch:
                     self._write_book(market, book, head, request)
                 else:
                     why = refused.get(token.token_id, ABSENT) if cause == OK else cause
-                    self._miss(market, why, due_ms)
+                    self._miss(market, token.token_id, why, due_ms)
         row = request_row(
             request_id,
             due_ms,
@@ -89,8 +88,8 @@ class Catch:
     def missed(self, markets: Sequence[Market], cause: str, due_ms: int) -> None:
         """Count a tick that asked nothing."""
         for market in markets:
-            for _ in market.tokens:
-                self._miss(market, cause, due_ms)
+            for token in market.tokens:
+                self._miss(market, token.token_id, cause, due_ms)
 
     def has_started(self, market: Market) -> bool:
         """True when the market has been captured by this process."""
@@ -114,7 +113,10 @@ class Catch:
                 self._recorder.seal(stream, ended)
 
     def _track(self, market: Market) -> Track:
-        return self.tracks.setdefault(market.condition_id, Track())
+        track = self.tracks.get(market.condition_id)
+        if track is None:
+            track = self.tracks[market.condition_id] = Track()
+        return track
 
     def _stream(self, market: Market, token_id: str) -> Stream:
         stream = self._streams.get(token_id)
@@ -127,9 +129,9 @@ class Catch:
             self._streams[token_id] = stream
         return stream
 
-    def _miss(self, market: Market, cause: str, due_ms: int) -> None:
+    def _miss(self, market: Market, token_id: str, cause: str, due_ms: int) -> None:
         self._track(market).missed(cause, 1)
-        stream = self._stream(market, market.tokens[0].token_id)
+        stream = self._stream(market, token_id)
         self._recorder.segment(stream, due_ms).story.failed[cause] += 1
 
     def _write_book(self, market: Market, book: Book, head: bytes, request: Exchange) -> None:
@@ -139,7 +141,7 @@ class Catch:
             self.end(frozenset({market.slug}), "big_book")
             track.is_big = True
             self._forget_streams(market)
-        found: Verdict = verdict(book.raw)
+        found = track.verdict(book)
         flags = track.saw(book, found, request.wall_ns)
         segment = self._recorder.append(
             self._stream(market, book.token_id),

@@ -72,10 +72,10 @@ class DataDir:
         try:
             for folder in self._folders():
                 durable.make_directories(folder)
-        except PermissionError as error:
+        except (PermissionError, FileExistsError, NotADirectoryError) as error:
             raise NeedsAPerson(
                 f"prepare the data directory {self.root}: {error}",
-                hint="make it writable for this user, or set data_dir to one that is",
+                hint="make it a directory this user can write, or set data_dir to one that is",
             ) from error
         self._check_filesystem()
 

@@ -114,7 +114,7 @@ class Salvager:
         """
         try:
             return self.salvage(path, markets, wall_ns)
-        except OSError as error:
+        except (OSError, Suspect) as error:
             return _left(path, error)
 
     def salvage(self, path: Path, markets: Mapping[str, ManifestMarket], wall_ns: int) -> Finding:
@@ -125,7 +125,7 @@ class Salvager:
             return self._quarantine(path, "odd", "not a segment of ours: name or file type")
         stream, damage = self._read(path)
         scan = scan_rows(stream)
-        unfinished = damage and not scan.damage and self._complete(path, stream)
+        unfinished = damage and scan.rows and not scan.damage and self._complete(path, stream)
         damage = scan.damage or ("" if unfinished else damage)
         good_bytes, problem = believed(parsed.kind, stream[: scan.good_bytes])
         good, damage = stream[:good_bytes], problem or damage
@@ -249,8 +249,8 @@ def _is_regular(path: Path) -> bool:
     return stat.S_ISREG(os.lstat(path).st_mode)
 
 
-def _left(path: Path, error: OSError) -> Finding:
-    if is_disk_full(error):
+def _left(path: Path, error: OSError | Suspect) -> Finding:
+    if isinstance(error, OSError) and is_disk_full(error):
         raise error
     return Finding("left", _shown(path.name), str(error))
 

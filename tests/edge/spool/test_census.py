@@ -11,7 +11,13 @@ from workers.core.heartbeats import Crash, Heartbeat
 from workers.core.looks import Spool
 from workers.core.universe import Universe
 from workers.edge.spool import state
-from workers.edge.spool.census import STATE_MAX_BYTES, STATE_MAX_FILES, UNREAD_MAX, Census
+from workers.edge.spool.census import (
+    STATE_MAX_BYTES,
+    STATE_MAX_FILES,
+    UNREAD_MAX,
+    Census,
+    read_bounded,
+)
 from workers.edge.spool.directory import DataDir
 
 NOW = 1_795_228_320_000_000_000
@@ -120,6 +126,16 @@ def test_a_stranger_in_the_place_of_a_heartbeat_is_named_and_the_rest_is_read(da
     assert ["watchdog"] == [each.worker for each in seen.heartbeats]
     assert ["spool/heartbeat/discovery.json"] == [each.path for each in seen.unread]
     assert seen.unread[0].problem
+
+
+@pytest.mark.parametrize(
+    ("place", "problem"), [(as_fifo, "not a regular file"), (as_huge, "at most"), (as_link, "link")]
+)
+def test_what_is_not_a_small_regular_file_is_not_read_at_all(tmp_path: Path, place, problem: str):
+    place(tmp_path / "x")
+
+    with pytest.raises((OSError, ValueError), match=problem):
+        read_bounded(tmp_path / "x", STATE_MAX_BYTES)
 
 
 @pytest.mark.timeout(20)

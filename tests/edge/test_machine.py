@@ -52,6 +52,17 @@ def test_a_second_walk_sees_what_was_published_and_what_grew(root: Path):
     assert {name: du(root / name) for name in DIRECTORIES} == sizes
 
 
+def test_what_grows_without_a_new_name_is_seen_to_grow(root: Path):
+    segment = root / "spool" / "open" / "collector-00" / "a.jsonl.gz.open"
+    segment.parent.mkdir(parents=True)
+    segment.write_bytes(b"")
+    machine = Machine(root)
+    machine.sizes(LATER_NS)
+    segment.write_bytes(os.urandom(100_000))
+
+    assert du(root / "spool") == machine.sizes(LATER_NS)["spool"]
+
+
 def test_an_hour_that_did_not_change_is_not_listed_again(root: Path):
     """A published file is immutable: growth in place, which only a stranger does, is not seen."""
     machine = Machine(root)

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -50,7 +51,7 @@ def beat(rig: Rig, worker: str = "collector-00") -> Heartbeat:
 
 
 def test_what_the_venue_sent_is_what_the_archive_holds(rig: Rig, venue: Venue) -> None:
-    rig.publish_universe([market_of(each) for each in venue.open_markets() if is_open(each)])
+    rig.publish_universe([market_of(each) for each in started(venue)])
     process = rig.collector()
     wait_for(lambda: len(of_kind(rig, Request)) >= 8, what="eight requests")
 
@@ -100,7 +101,7 @@ def test_a_kill_costs_at_most_the_flush_interval(rig: Rig, venue: Venue) -> None
 
 
 def test_a_new_universe_is_taken_over_within_one_tick(rig: Rig, venue: Venue) -> None:
-    first, second = (market_of(each) for each in venue.open_markets()[:2])
+    first, second = (market_of(each) for each in started(venue)[:2])
     rig.publish_universe([first])
     rig.collector()
     wait_for(lambda: of_kind(rig, Request), what="a request")
@@ -116,7 +117,7 @@ def test_a_new_universe_is_taken_over_within_one_tick(rig: Rig, venue: Venue) ->
 
 
 def test_a_market_that_leaves_the_universe_is_sealed(rig: Rig, venue: Venue) -> None:
-    first, second = (market_of(each) for each in venue.open_markets()[:2])
+    first, second = (market_of(each) for each in started(venue)[:2])
     rig.publish_universe([first, second])
     rig.collector()
     wait_for(lambda: books(rig), what="a row")
@@ -199,7 +200,7 @@ def test_retry_after_is_obeyed_and_an_absurd_one_is_capped(rig: Rig, venue: Venu
 
 
 def test_the_guard_stops_new_markets_first_and_everything_at_last(rig: Rig, venue: Venue) -> None:
-    first, second = (market_of(each) for each in venue.open_markets()[:2])
+    first, second = (market_of(each) for each in started(venue)[:2])
     rig.publish_universe([first])
     rig.collector()
     wait_for(lambda: books(rig), what="a row")
@@ -301,8 +302,11 @@ def test_a_stopped_process_records_the_ticks_it_slept_through(rig: Rig, venue: V
     assert not [each for each in due if late.from_due_ms <= each <= late.until_due_ms]
 
 
-def is_open(venue_market: object) -> bool:
-    return venue_market.start_ms <= time.time_ns() // 1_000_000  # type: ignore[attr-defined]
+def started(venue: Venue) -> list[Any]:
+    """The venue's markets whose window is open, the longest first."""
+    now_ms = time.time_ns() // 1_000_000
+    markets = [each for each in venue.open_markets() if each.start_ms <= now_ms]
+    return sorted(markets, key=lambda each: -each.end_ms)
 
 
 def hot_now() -> tuple[Phase, ...]:

@@ -171,9 +171,7 @@ def test_an_edited_manifest_is_found_by_the_next_link(whole, capsys):
 
 
 def test_the_newest_manifest_edited_is_found_by_the_head(whole, capsys):
-    newest = max(
-        whole.data.manifest_paths(), key=lambda p: read_manifest(p.read_bytes()).chain.seq
-    )
+    newest = max(whole.data.manifest_paths(), key=lambda p: read_manifest(p.read_bytes()).chain.seq)
     newest.write_bytes(newest.read_bytes() + b" ")
 
     code, out = verify(whole, capsys)

@@ -100,7 +100,7 @@ def judge(
         gap_ms: from which length on a gap is listed.
     """
     canvas = Canvas(DueTicks(known.plans, from_ms, until_ms))
-    mine = [each for each in lives if _is_responsible(each, known)]
+    mine = [each for each in lives if is_responsible(each, known)]
     _paint_lives(canvas, known, mine)
     rows = {token: mask_of(canvas.ticks, seen.captured.get(token, [])) for token in known.tokens}
     _paint_promises(canvas, rows, answers)
@@ -146,7 +146,8 @@ def answers_by_market(
     return found
 
 
-def _is_responsible(life: Life, known: Known) -> bool:
+def is_responsible(life: Life, known: Known) -> bool:
+    """True when the market belongs to this life's shard."""
     if life.shard is None or not life.shards:
         return False
     return shard_of(known.condition_id, life.shards) == life.shard

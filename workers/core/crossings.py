@@ -50,7 +50,7 @@ class _Evidence:
     def ends_of(self, key: object, run: str, present: list[int]) -> set[int]:
         """The numbers behind which rows may have died: of cut segments, and of a run's death."""
         ends = self.ends.get(key, set())
-        if False:
+        if run in self.stopped:
             return ends
         return ends | {present[-1] if present else 0}
 

@@ -145,8 +145,7 @@ def request_row(
     refused: Sequence[RefusedBook] = (),
 ) -> Request:
     """The row of one exchange; the body is kept in it when `layout` is "kept", bounded."""
-    kept = answer.body[:kept_bytes_max] if layout == "kept" else b""
-    text, b64 = _kept(kept)
+    kept, text, b64 = _kept(answer.body[:kept_bytes_max] if layout == "kept" else b"")
     return Request(
         id=request_id,
         due_ms=due_ms,
@@ -170,7 +169,7 @@ def request_row(
         layout="none" if layout == "kept" and not answer.body else layout,
         body_text=text,
         body_b64=b64,
-        body_kept_bytes=len(kept),
+        body_kept_bytes=kept,
     )
 
 
@@ -178,11 +177,11 @@ def _digest(answer: Answer) -> str | None:
     return None if answer.status is None else hashlib.sha256(answer.body).hexdigest()
 
 
-def _kept(body: bytes) -> tuple[str | None, str | None]:
+def _kept(body: bytes) -> tuple[int, str | None, str | None]:
     try:
-        return body.decode() or None, None
+        return len(body), body.decode() or None, None
     except UnicodeDecodeError:
-        return None, base64.b64encode(body).decode()
+        return len(body), None, base64.b64encode(body).decode()
 
 
 def _refused_raw(book: RefusedBook) -> RefusedRaw:

@@ -2,8 +2,8 @@
 
 Promises  every row in front of a damage comes out, and the damage is said with its byte.
 Why       zlib-ng writes two to four times faster than zlib at the same size; level 9, because its
-          level 6 misses matches near the end of the window (tests/bench). Segments are read with zlib: it
-          reads a torn stream to its last byte, and all members of a file.
+          level 6 misses matches near the end of the window (tests/bench). Segments are read with
+          zlib: it reads a torn stream to its last byte, and all members of a file.
 """
 
 import struct
@@ -63,7 +63,7 @@ def inflate_body(wire: bytes, limit_bytes: int) -> bytes:
     inflater = zlib_ng.decompressobj(_GZIP_OR_ZLIB_WBITS)
     try:
         body = inflater.decompress(wire, limit_bytes + 1)
-    except zlib_ng.error as error:
+    except zlib_ng.error as error:  # type: ignore[misc] # its stubs call it a variable
         raise BadBody("bad_encoding", str(error), wire) from error
     if len(body) > limit_bytes:
         detail = f"{len(wire)} bytes decompress to over {limit_bytes}"

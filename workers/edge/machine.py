@@ -1,7 +1,7 @@
 """The machine: room on the disk, who uses it, what a process takes. The owner of psutil.
 
-Promises  a walk over the archive costs one stat for each directory that did not change: what
-          lies in an `hour=` directory is immutable once its names stand
+Promises  a walk over the archive costs one stat for each directory that did not change: files
+          are replaced by rename and never grow, but for segments being written and logs
 Fails     OSError when the filesystem itself does not answer; one unreadable directory counts as
           empty and is named in `problems`
 """
@@ -40,6 +40,7 @@ class Machine:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._known: dict[str, _Folder] = {}
+        self._growing = (f"{root}/spool/open", f"{root}/log")
         self.problems: list[str] = []
 
     def room(self) -> DiskSeen:
@@ -83,7 +84,8 @@ class Machine:
         except OSError as error:
             self.problems.append(str(error)[:200])
             return _Folder(0, 0, ())
-        if "/hour=" in path and wall_ns - mtime_ns > _SETTLED_NS:
+        is_settled = wall_ns - mtime_ns > _SETTLED_NS
+        if is_settled and not path.startswith(self._growing):
             self._known[path] = known
         return known
 

@@ -39,6 +39,7 @@ KEPT_HEADERS = (
 _PIECE_BYTES = 1 << 18
 #: The alarm repeats: a first one that fell into a destructor would be swallowed there.
 _ALARM_AGAIN_S = 0.1
+_CLOSE_TRIES = 3
 
 
 class _DeadlinePassed(Exception):
@@ -61,8 +62,10 @@ class _NoCookies(RequestsCookieJar):
 
 
 class _Session(requests.Session):
-    """Without a target requests leaves a redirect alone; else it would read the whole body of it,
-    unbounded and decompressed, before we see the answer.
+    """Leaves redirects alone.
+
+    With a target, requests would read the whole body of a redirect, unbounded and decompressed,
+    before we see the answer.
     """
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
@@ -111,7 +114,26 @@ class RestClient:
 
     def close(self) -> None:
         """Close the connections."""
-        self._session.close()
+        self._close_session()
+
+    def _close_session(self) -> None:
+        """Close the connections, bounded: an alarm that rang inside the pool leaves its lock taken.
+
+        Then `close` waits for ever (seen after some ten thousand deadlines that met the last
+        byte); the alarm breaks it, and another try goes on behind the pool that is stuck.
+        """
+        previous = signal.signal(signal.SIGALRM, _on_alarm)
+        for _ in range(_CLOSE_TRIES):
+            signal.setitimer(signal.ITIMER_REAL, _ALARM_AGAIN_S, _ALARM_AGAIN_S)
+            try:
+                try:
+                    self._session.close()
+                finally:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                break
+            except _DeadlinePassed:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
 
     def fetch(self, call: Call) -> Answer:
         """Make one exchange.
@@ -134,16 +156,17 @@ class RestClient:
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             found = {"cause": _cause_of(error), "detail": _short(error)}
         signal.signal(signal.SIGALRM, previous)
-        if found["cause"] != causes.OK and not found.get("status"):
+        recv_wall_ns, recv_mono_ns = time.time_ns(), time.monotonic_ns()
+        if found["cause"] == "timeout" or found.get("status") is None:
             # An interrupted exchange leaves a connection in an unknown state.
-            self._session.close()
+            self._close_session()
             self._session = self._new_session()
         return Answer(
             **found,
             send_wall_ns=send_wall_ns,
             send_mono_ns=send_mono_ns,
-            recv_wall_ns=time.time_ns(),
-            recv_mono_ns=time.monotonic_ns(),
+            recv_wall_ns=recv_wall_ns,
+            recv_mono_ns=recv_mono_ns,
         )
 
     def _prepared(self, call: Call) -> requests.PreparedRequest:

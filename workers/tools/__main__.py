@@ -111,8 +111,19 @@ def main(argv: list[str] | None = None) -> int:
     name = words[0]
     module = _verb(name)
     parser = _parser(name, module)
-    arguments = parser.parse_args(words[1:])
+    arguments = parser.parse_args(_config_first(words[1:]))
     return _guarded(name, arguments, module.run)
+
+
+def _config_first(words: list[str]) -> list[str]:
+    """`--config FILE` in front, wherever it was typed.
+
+    `ctl` hands everything from its first word on to supervisorctl.
+    """
+    if "--config" not in words[:-1]:
+        return words
+    at = words.index("--config")
+    return [*words[at : at + 2], *words[:at], *words[at + 2 :]]
 
 
 def _top(words: list[str]) -> int:

@@ -23,10 +23,13 @@ from workers.core.coverage import (
     UNEXPLAINED,
     MarketCoverage,
     answers_by_market,
+    is_responsible,
     judge,
 )
 from workers.core.errors import NeedsAPerson
 from workers.core.instants import ms_text, parse_utc
+from workers.core.lives import Life
+from workers.core.plans import Known
 from workers.edge import terminal
 from workers.edge.spool import archive, state
 from workers.edge.spool.directory import DataDir
@@ -125,8 +128,6 @@ def report_of(
             hint="discovery publishes one when the venue first answers: `orderbooks status`",
         )
     lives = gathered.lives.listed()
-    written = [life.last_due_ms for life in lives if life.is_running]
-    end_ms = min([end_ms, *(max(each, now_ms - UNWRITTEN_MAX_MS) for each in written)])
     known = [each for each in gathered.plans.markets.values() if fnmatchcase(each.slug, market)]
     if market != "*" and not known:
         raise NeedsAPerson(
@@ -143,13 +144,20 @@ def report_of(
             answers.get(each.condition_id, []),
             [label for label in gathered.acknowledged if label.is_about(each.slug)],
             from_ms=max(from_ms, first_ms),
-            until_ms=end_ms,
+            until_ms=min(end_ms, _written_ms(each, lives, now_ms)),
             gap_ms=gap_ms,
         )
         for each in known
     ]
     judged = [each for each in judged if each.due]
     return Report(max(from_ms, first_ms), end_ms, judged, gathered.unreadable)
+
+
+def _written_ms(known: Known, lives: list[Life], now_ms: int) -> int:
+    """How far the ticks of a market are on the disk, one way or the other."""
+    alive = [life for life in lives if life.is_running and is_responsible(life, known)]
+    written = [max(life.last_due_ms, now_ms - UNWRITTEN_MAX_MS) for life in alive]
+    return min([now_ms, *written])
 
 
 def _running(data: DataDir) -> dict[str, str]:

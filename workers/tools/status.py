@@ -119,7 +119,7 @@ def _queue(data: DataDir, name: str, wall_ns: int) -> Queue:
 def _print(standing: Standing) -> None:
     print(f"{standing.at_utc}  supervisord: {terminal.printable(standing.supervisord)}")
     if standing.workers:
-        head = ["worker", "process", "pid", "up", "beat", "last success", "rows published", "said"]
+        head = ["worker", "process", "pid", "up", "beat", "last success", "published", "said"]
         rows = [_worker_row(each) for each in standing.workers]
         print(f"\n{terminal.table(head, rows)}")
     if standing.markets:

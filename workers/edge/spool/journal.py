@@ -6,6 +6,7 @@ Promises  a full disk costs history rows, never the watchdog: what cannot be wri
 """
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import msgspec
 
@@ -78,6 +79,9 @@ class _DiskRow(msgspec.Struct, frozen=True):
     disk: DiskSeen | None = None
 
 
+_disk_row = msgspec.json.Decoder(_DiskRow)
+
+
 def disk_history(data: DataDir, wall_ns: int, hours: int) -> list[Sample]:
     """The published disk history of the last hours; damaged rows and files are passed over."""
     samples = []
@@ -90,15 +94,17 @@ def disk_history(data: DataDir, wall_ns: int, hours: int) -> list[Sample]:
 
 def _disk_rows(data: DataDir, wall_ns: int, hours: int) -> Iterator[_DiskRow]:
     now_ms = wall_ns // NS_PER_MS
-    decoder = msgspec.json.Decoder(_DiskRow)
     for hour in range(hours, -1, -1):
         folder = data.segment_folder("disk", now_ms - hour * MS_PER_HOUR)
         for path in sorted(folder.glob(f"*{DATA_SUFFIX}")):
-            try:
-                if not path.is_file() or path.stat().st_size > _HISTORY_MAX_BYTES:
-                    continue
-                lines = read_stream(path).data.splitlines()
-                yield from [decoder.decode(line) for line in lines]
-            except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-                # History is a convenience here: `verify` names damage in published files.
-                continue
+            yield from _rows_of(path)
+
+
+def _rows_of(path: Path) -> list[_DiskRow]:
+    """The rows of one segment; none of a damaged one: naming damage is `verify`'s work."""
+    try:
+        if not path.is_file() or path.stat().st_size > _HISTORY_MAX_BYTES:
+            return []
+        return [_disk_row.decode(line) for line in read_stream(path).data.splitlines()]
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return []

@@ -86,6 +86,7 @@ READING_ORDER = (
     "edge.spool.follow",
     "edge.spool.diary",
     "edge.spool.catch",
+    "edge.spool.pagekeeper",
     "edge.spool.universe_files",
     "edge.spool.reader",
     "edge.spool.labels",

@@ -27,18 +27,16 @@ from workers.core.cadence import NS_PER_MS, NS_PER_S
 from workers.core.causes import OK
 from workers.core.courtesy import courtesy_of
 from workers.core.heartbeats import Condition
-from workers.core.ledger import request_row
-from workers.core.pages import page_row
 from workers.core.refusals import QUIET
 from workers.core.rounds import Outcome, next_universe
-from workers.core.survey import Question, Survey
+from workers.core.survey import Survey
 from workers.core.universe import Universe
 from workers.edge import lifecycle
 from workers.edge.lifecycle import Bench
 from workers.edge.rest import Call, RestClient
 from workers.edge.spool.diary import Diary
 from workers.edge.spool.follow import GuardFollower
-from workers.edge.spool.recorder import Stream
+from workers.edge.spool.pagekeeper import PageKeeper
 from workers.edge.spool.universe_files import UniverseFiles
 
 #: The loop beats and flushes between two steps; no pause may be longer.
@@ -58,6 +56,12 @@ class Discovery:
             user_agent=f"orderbooks/{VERSION}",
         )
         self._diary = Diary(bench.recorder, bench.writer)
+        self._pages = PageKeeper(
+            bench.recorder,
+            self._diary,
+            bench.writer.worker,
+            kept_bytes=collector.kept_body_bytes,
+        )
         self._courtesy = courtesy_of(
             collector, per_10s=settings.requests_per_10s, mono_ns=self._world.mono_ns()
         )
@@ -131,31 +135,9 @@ class Discovery:
         answer = self._client.fetch(Call(method="GET", url=url, request_id=request_id))
         now_ms = self._world.wall_ns() // NS_PER_MS
         cause = survey.take(answer.cause, answer.body, now_ms=now_ms)
-        self._keep(question, answer, cause, request_id)
+        self._pages.keep(question, answer, cause, request_id=request_id, due_ms=self._due_ms)
         self._count(cause, answer)
         return self._world.mono_ns()
-
-    def _keep(self, question: Question, answer: Answer, cause: str, request_id: str) -> None:
-        """Write what came: a page row with the body, and the request's ledger row."""
-        recorder, row = self._bench.recorder, None
-        if answer.is_ok:
-            row = page_row(
-                answer, question, request_id=request_id, due_ms=self._due_ms, version=VERSION
-            )
-        if row is not None:
-            stream = Stream(subject=self._bench.writer.worker, kind="pages")
-            recorder.append(stream, row, due_ms=self._due_ms, wall_ns=answer.recv_wall_ns)
-        ledger_row = request_row(
-            request_id,
-            self._due_ms,
-            question.endpoint,
-            answer,
-            cause=cause,
-            layout="kept" if row is None else "pages",
-            kept_bytes_max=self._bench.settings.collector.kept_body_bytes,
-            params=question.target.partition("?")[2] or question.slug,
-        )
-        self._diary.write(ledger_row, answer.recv_wall_ns)
 
     def _count(self, cause: str, answer: Answer) -> None:
         """Let the breaker know; "there is no such event" is an answer like another."""

@@ -32,13 +32,13 @@ def test_a_life_without_a_fault_leaves_nothing_to_recover(life: Life):
 def test_a_death_at_any_call_loses_nothing(life: Life):
     points = [Point(fault) for fault in harness.kill_points(*life)]
 
-    _all_is_well(points[::3], at_least=80)
+    _all_is_well(points[::5], at_least=50)
 
 
 def test_a_death_with_a_torn_file_saves_the_rows_in_front_of_the_tear(life: Life):
-    points = [Point(fault, cut) for fault in harness.kill_points(*life)[::40] for cut in (1, 17)]
+    points = [Point(fault, cut) for fault in harness.kill_points(*life)[::50] for cut in (1, 17)]
 
-    _all_is_well(points, at_least=12)
+    _all_is_well(points, at_least=10)
 
 
 @pytest.mark.parametrize("error", ["ENOSPC", "EIO", "EDQUOT"])
@@ -54,7 +54,7 @@ def test_a_death_in_recovery_is_recovered_from(life: Life, tmp_path, cut_bytes):
     point = Point(faults[len(faults) * 2 // 3], cut_bytes)
     deaths = harness.deaths_in_recovery(tmp_path, point)
 
-    _all_is_well(deaths[cut_bytes % 2 :: 2], at_least=20)
+    _all_is_well(deaths[cut_bytes % 3 :: 3], at_least=12)
 
 
 def test_a_disk_that_refuses_recovery_is_waited_for(life: Life, tmp_path):

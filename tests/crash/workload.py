@@ -125,13 +125,16 @@ class Life:
         self.recorder.tend(wall_ns=WALL_NS, mono_ns=self._mono_ns)
         for segment, rows in self._rows:
             if not segment.pending_bytes:
-                for row in rows[: segment.flushed_rows]:
-                    if row not in self._told:
-                        self._acks.say(f"row {row}")
-                        self._told.add(row)
+                self._tell(rows[: segment.flushed_rows])
         if self.recorder.published != self._published:
             self._published = self.recorder.published
             self._acks.say(f"published {self._published}")
+
+    def _tell(self, rows: list[str]) -> None:
+        for row in rows:
+            if row not in self._told:
+                self._acks.say(f"row {row}")
+                self._told.add(row)
 
     def settle(self) -> None:
         """Tend until the disk takes everything; give up after many tries."""

@@ -18,7 +18,7 @@ def test_a_replaced_file_is_whole_and_leaves_no_draft(tmp_path):
         assert data == path.read_bytes()
     durable.replace_unsynced(path, b"last")
 
-    assert (["state.json"], b"last") == (os.listdir(tmp_path), path.read_bytes())
+    assert ([path], b"last") == (list(tmp_path.iterdir()), path.read_bytes())
 
 
 def test_an_old_draft_of_ours_is_in_nobodys_way(tmp_path):

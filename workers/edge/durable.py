@@ -9,6 +9,7 @@ Never     retries an fsync: after a failed one the kernel marks the pages clean 
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,6 +124,24 @@ def move(source: Path, target: Path) -> None:
     sync_directory(target.parent)
     if source.parent != target.parent:
         sync_directory(source.parent)
+
+
+def read_regular(path: Path, limit_bytes: int) -> bytes:
+    """A regular file of bounded size, without following a link or waiting for a pipe.
+
+    Raises:
+        OSError: as the system gave it.
+        ValueError: not a regular file, or too large.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+    fd = os.open(path, flags)
+    with open(fd, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("not a regular file")
+        if found.st_size > limit_bytes:
+            raise ValueError(f"{found.st_size} bytes, at most {limit_bytes} are read")
+        return file.read(limit_bytes)
 
 
 def read_back(path: Path) -> Iterator[bytes]:

@@ -166,8 +166,9 @@ def _own_and_recover(bench: Bench) -> None:
 def _known_markets(data: DataDir) -> dict[str, ManifestMarket]:
     """Names for salvaged segments; a universe that cannot be read must not stop recovery."""
     try:
-        return manifest_markets(read_universe(data.universe.read_bytes()))
-    except (FileNotFoundError, msgspec.MsgspecError):
+        found = durable.read_regular(data.universe, state.UNIVERSE_MAX_BYTES)
+        return manifest_markets(read_universe(found))
+    except (FileNotFoundError, ValueError, msgspec.MsgspecError):
         return {}
 
 
@@ -263,9 +264,18 @@ def _crashed(bench: Bench, error: Exception) -> None:
         pid=os.getpid(),
         at_wall_ns=bench.world.wall_ns(),
         kind=type(error).__name__,
-        message=str(error)[:500],
-        traceback=traceback.format_exc()[-8000:],
+        message=_as_utf8(str(error)[:500]),
+        traceback=_as_utf8(traceback.format_exc()[-8000:]),
     )
     bench.tell("worker_crashed", kind=crash.kind, message=crash.message)
-    durable.replace(bench.data.crash(crash.worker), encode(crash))
+    try:
+        durable.replace(bench.data.crash(crash.worker), encode(crash))
+    except OSError as failure:
+        # The log has it; a full disk must not hide the bug behind its own error.
+        bench.tell("disk_refused", reason=str(failure))
     bench.world.wait_until(bench.world.mono_ns() + int(CRASH_REST_S * NS_PER_S))
+
+
+def _as_utf8(text: str) -> str:
+    """A text that may quote a file name of any bytes, as JSON can hold it."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -16,11 +16,8 @@ import msgspec
 
 from workers import VERSION
 from workers.core.answers import Answer
-from workers.core.causes import OK
 from workers.core.errors import NeedsAPerson, Temporary
-from workers.core.ledger import request_row
 from workers.core.manifests import Writer
-from workers.core.pages import page_row
 from workers.core.rounds import Outcome, next_universe
 from workers.core.settings import Settings
 from workers.core.survey import Question, Survey
@@ -32,7 +29,8 @@ from workers.edge.settings_file import Loaded
 from workers.edge.spool import locks, state
 from workers.edge.spool.diary import Diary
 from workers.edge.spool.directory import DataDir
-from workers.edge.spool.recorder import Limits, Recorder, Stream
+from workers.edge.spool.pagekeeper import PageKeeper
+from workers.edge.spool.recorder import Limits, Recorder
 from workers.edge.spool.recovery import Salvager
 from workers.edge.spool.universe_files import UniverseFiles
 
@@ -127,7 +125,8 @@ class _Publisher:
         self._recorder = Recorder(data, self._writer, limits)
         self._diary = Diary(self._recorder, self._writer)
         self._files = UniverseFiles(data, self._recorder, WORKER)
-        self._kept_bytes = loaded.settings.collector.kept_body_bytes
+        kept_bytes = loaded.settings.collector.kept_body_bytes
+        self._pages = PageKeeper(self._recorder, self._diary, WORKER, kept_bytes=kept_bytes)
         self._due_ms = _now_ms()
         self.previous = self._files.recall()
         markets = manifest_markets(self.previous)
@@ -161,27 +160,14 @@ class _Publisher:
             publisher.close()
 
     def keep(self, question: Question, answer: Answer, cause: str) -> None:
-        """Record one exchange as discovery does: the page's row, then the ledger's."""
-        request_id = self._diary.next_request_id()
-        row = None
-        if cause == OK or answer.is_ok:
-            row = page_row(
-                answer, question, request_id=request_id, due_ms=self._due_ms, version=VERSION
-            )
-        if row is not None:
-            stream = Stream(subject=WORKER, kind="pages")
-            self._recorder.append(stream, row, due_ms=self._due_ms, wall_ns=answer.recv_wall_ns)
-        ledger_row = request_row(
-            request_id,
-            self._due_ms,
-            question.endpoint,
+        """Record one exchange as discovery does."""
+        self._pages.keep(
+            question,
             answer,
-            cause=cause,
-            layout="kept" if row is None else "pages",
-            kept_bytes_max=self._kept_bytes,
-            params=question.target.partition("?")[2] or question.slug,
+            cause,
+            request_id=self._diary.next_request_id(),
+            due_ms=self._due_ms,
         )
-        self._diary.write(ledger_row, answer.recv_wall_ns)
 
     def publish(self, outcome: Outcome) -> None:
         """Put the round's universe in place."""

@@ -10,15 +10,11 @@ import pytest
 from workers.core.heartbeats import Crash, Heartbeat
 from workers.core.looks import Spool
 from workers.core.universe import Universe
+from workers.edge.durable import read_regular
 from workers.edge.spool import state
-from workers.edge.spool.census import (
-    STATE_MAX_BYTES,
-    STATE_MAX_FILES,
-    UNREAD_MAX,
-    Census,
-    read_bounded,
-)
+from workers.edge.spool.census import STATE_MAX_FILES, UNREAD_MAX, Census
 from workers.edge.spool.directory import DataDir
+from workers.edge.spool.state import STATE_MAX_BYTES
 
 NOW = 1_795_228_320_000_000_000
 MONO = 10**12
@@ -135,7 +131,7 @@ def test_what_is_not_a_small_regular_file_is_not_read_at_all(tmp_path: Path, pla
     place(tmp_path / "x")
 
     with pytest.raises((OSError, ValueError), match=problem):
-        read_bounded(tmp_path / "x", STATE_MAX_BYTES)
+        read_regular(tmp_path / "x", STATE_MAX_BYTES)
 
 
 @pytest.mark.timeout(20)

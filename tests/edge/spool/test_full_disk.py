@@ -84,6 +84,7 @@ def test_a_death_on_a_full_disk_is_recovered_when_there_is_room(small_disk):
         _record(bench, number)
     path = next(bench.folder.glob("*.open"))
     path.write_bytes(path.read_bytes()[:-50])
+    bench.let_go()
     _fill(small_disk)
 
     with pytest.raises(OSError, match="No space left"):

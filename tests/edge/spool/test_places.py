@@ -1,6 +1,5 @@
 """Holds the rest of the spool: the directory, locks, tickets, state files and readers."""
 
-import os
 import subprocess
 import sys
 
@@ -184,4 +183,3 @@ def test_a_reader_names_a_manifest_that_cannot_be_read(bench):
 
     assert 2 == len(read)
     assert "truncated" in read[path]
-    assert os.listdir(path.parent)

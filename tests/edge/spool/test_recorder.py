@@ -6,6 +6,7 @@ import os
 import msgspec
 import pytest
 
+from tests.crash.workload import LEDGER
 from tests.edge.spool.bench import LIMITS, WALL_NS, Bench, books_of
 from workers.edge import durable
 from workers.edge.spool import tickets
@@ -55,11 +56,9 @@ def test_ledgers_are_published_after_the_books_they_speak_of(bench):
 
 
 def test_a_row_is_in_the_file_after_the_flush_interval_and_on_disk_after_the_sync(bench):
-    segment = bench.recorder.append(
-        bench_stream(), b'{"at_wall_ns":1}\n', due_ms=0, wall_ns=WALL_NS
-    )
+    segment = bench.recorder.append(LEDGER, b'{"at_wall_ns":1}\n', due_ms=0, wall_ns=WALL_NS)
     bench.tend()
-    bench.recorder.append(bench_stream(), b'{"at_wall_ns":2}\n', due_ms=0, wall_ns=WALL_NS)
+    bench.recorder.append(LEDGER, b'{"at_wall_ns":2}\n', due_ms=0, wall_ns=WALL_NS)
 
     assert (1, 1) == (segment.flushed_rows, segment.synced_rows)
 
@@ -70,16 +69,8 @@ def test_a_row_is_in_the_file_after_the_flush_interval_and_on_disk_after_the_syn
     assert (2, 2) == (segment.flushed_rows, segment.synced_rows)
 
 
-def bench_stream():
-    from workers.edge.spool.recorder import Stream
-
-    return Stream(subject="collector-00", kind="ledger")
-
-
 def test_flush_now_syncs_at_once(bench):
-    segment = bench.recorder.append(
-        bench_stream(), b'{"at_wall_ns":1}\n', due_ms=0, wall_ns=WALL_NS
-    )
+    segment = bench.recorder.append(LEDGER, b'{"at_wall_ns":1}\n', due_ms=0, wall_ns=WALL_NS)
 
     bench.recorder.flush_now(wall_ns=WALL_NS, mono_ns=bench.mono_ns)
 
@@ -87,7 +78,7 @@ def test_flush_now_syncs_at_once(bench):
 
 
 def test_a_stream_without_rows_leaves_nothing(bench):
-    bench.recorder.segment(bench_stream(), 0)
+    bench.recorder.segment(LEDGER, 0)
     bench.close()
 
     assert ([], []) == (bench.manifests(), list(bench.folder.iterdir()))

@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import socket
+import tempfile
 import zlib
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def _salvaged(folder: Path, name: str, content: bytes, *tolerated: str) -> list[
 
 def test_a_cut_at_any_byte_saves_the_rows_in_front_of_it(died, tmp_path):
     path, killed, _ = died
-    every = {*range(0, 24), *range(24, len(killed), 19), *range(len(killed) - 24, len(killed) + 1)}
+    every = {*range(24), *range(24, len(killed), 19), *range(len(killed) - 24, len(killed) + 1)}
     for cut in every:
         expected = oracle.row_ids(zlib.decompressobj(31).decompress(killed[:cut]))
 
@@ -159,10 +160,10 @@ def _make(path: Path, what: str) -> None:
             path.mkdir()
             (path / "inside").write_text("kept")
         case "socket":
-            # A unix socket path is short: bind here, rename there.
-            with socket.socket(socket.AF_UNIX) as made:
-                made.bind(name := f"/tmp/orderbooks-{os.getpid()}")
-            shutil.move(name, path)
+            # The path of a unix socket must be short: bound there, moved here.
+            with socket.socket(socket.AF_UNIX) as made, tempfile.TemporaryDirectory() as short:
+                made.bind(f"{short}/s")
+                shutil.move(f"{short}/s", path)
 
 
 @pytest.mark.parametrize("suffix", [".jsonl.gz.open", ".manifest.json.tmp", ".jsonl.gz.salvage"])

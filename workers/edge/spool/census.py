@@ -9,7 +9,6 @@ Never     writes
 
 import os
 import re
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -20,14 +19,13 @@ from workers.core.heartbeats import Crash, Heartbeat
 from workers.core.looks import Queue, Spool, Unread
 from workers.core.segments import parse_name
 from workers.core.universe import Universe, read_universe
+from workers.edge import durable
 from workers.edge.spool.directory import QUEUES, DataDir
+from workers.edge.spool.state import STATE_MAX_BYTES, UNIVERSE_MAX_BYTES
 from workers.edge.spool.tickets import FAILED, READY
 
 Shape = TypeVar("Shape")
 NS_PER_S = 1_000_000_000
-#: A heartbeat takes 300 bytes and 300 for each market; a universe 2 KB for each.
-STATE_MAX_BYTES = 4 << 20
-UNIVERSE_MAX_BYTES = 64 << 20
 #: Entries of the heartbeat directory that are looked at; a fleet has about ten.
 STATE_MAX_FILES = 500
 UNREAD_MAX = 50
@@ -39,32 +37,14 @@ _SETTLED_NS = 2 * NS_PER_S
 _WORKER = re.compile(r"[a-z]+(-\d\d)?", re.ASCII)
 
 
-def read_bounded(path: Path, limit_bytes: int) -> bytes:
-    """A regular file of bounded size, without following a link or waiting for a pipe.
-
-    Raises:
-        OSError: as the system gave it.
-        ValueError: not a regular file, or too large.
-    """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-    fd = os.open(path, flags)
-    with open(fd, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            raise ValueError("not a regular file")
-        if found.st_size > limit_bytes:
-            raise ValueError(f"{found.st_size} bytes, at most {limit_bytes} are read")
-        return file.read(limit_bytes)
-
-
 def read_state(path: Path, shape: type[Shape]) -> Shape:
     """A JSON file as `shape`.
 
     Raises:
-        OSError, ValueError: see read_bounded, or it is not of this shape.
+        OSError, ValueError: see durable.read_regular, or it is not of this shape.
     """
     try:
-        return msgspec.json.decode(read_bounded(path, STATE_MAX_BYTES), type=shape)
+        return msgspec.json.decode(durable.read_regular(path, STATE_MAX_BYTES), type=shape)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise ValueError(str(error)) from error
 
@@ -140,7 +120,10 @@ class Census:
             found = path.lstat()
             mark = (found.st_ino, found.st_mtime_ns)
             if mark != self._universe[0]:
-                self._universe = (mark, read_universe(read_bounded(path, UNIVERSE_MAX_BYTES)))
+                self._universe = (
+                    mark,
+                    read_universe(durable.read_regular(path, UNIVERSE_MAX_BYTES)),
+                )
         except FileNotFoundError:
             self._universe = ((0, 0), None)
         except (OSError, ValueError, msgspec.MsgspecError) as error:

@@ -10,6 +10,7 @@ import msgspec
 
 from workers.core.heartbeats import Guard
 from workers.core.universe import Universe, read_universe
+from workers.edge import durable
 from workers.edge.spool import state
 from workers.edge.spool.directory import DataDir
 
@@ -31,8 +32,8 @@ class Changes:
             seen = (found.st_ino, found.st_mtime_ns)
             if seen == self._seen:
                 return None
-            data = self._path.read_bytes()
-        except OSError:
+            data = durable.read_regular(self._path, state.UNIVERSE_MAX_BYTES)
+        except (OSError, ValueError):
             return None
         self._seen = seen
         return data

@@ -15,13 +15,17 @@ from workers.edge import durable
 from workers.edge.spool.directory import DataDir
 
 Shape = TypeVar("Shape")
+#: A heartbeat takes 300 bytes and 300 for each market; a universe 2 KB for each.
+STATE_MAX_BYTES = 4 << 20
+UNIVERSE_MAX_BYTES = 64 << 20
 
 
 def read(path: Path, shape: type[Shape]) -> Shape | None:
     """A JSON file as `shape`, or None when there is none that can be believed."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=shape)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        data = durable.read_regular(path, STATE_MAX_BYTES)
+        return msgspec.json.decode(data, type=shape)
+    except (OSError, ValueError, msgspec.MsgspecError, RecursionError):
         return None
 
 

@@ -50,6 +50,7 @@ bench: env-dev clients ## measure what the collector can do on this machine
 docs: env ## make the generated pages anew
 	@$(PYTHON_BIN) -m workers.edge.settings_file page >docs/.page && mv docs/.page docs/SETTINGS.md
 	@$(PYTHON_BIN) -m workers.edge.settings_file schema >docs/.page && mv docs/.page docs/orderbooks.schema.json
+	@$(PYTHON_BIN) -m tests.made_tables
 
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header

@@ -69,7 +69,13 @@ def exit_codes() -> str:
 def alerts() -> str:
     """Every alert: who must act, how patient it is, what it means."""
     rows = (
-        [f"[{name}](#{name})", each.level, f"{each.grace_s:g} s", f"{each.hold_s:g} s", each.meaning]
+        [
+            f"[{name}](#{name})",
+            each.level,
+            f"{each.grace_s:g} s",
+            f"{each.hold_s:g} s",
+            each.meaning,
+        ]
         for name, each in ALERTS.items()
     )
     return table(("alert", "level", "after", "over", "means"), rows)
@@ -125,7 +131,11 @@ def guard_levels() -> str:
 def kinds() -> str:
     """The kinds of segments: where they lie, and who gets a ticket."""
     rows = (
-        [f"`{kind}`", f"`{root}`", ", ".join(q for q, taken in QUEUE_KINDS.items() if kind in taken)]
+        [
+            f"`{kind}`",
+            f"`{root}`",
+            ", ".join(q for q, taken in QUEUE_KINDS.items() if kind in taken),
+        ]
         for kind, root in ROOTS.items()
     )
     return table(("kind", "below", "queues"), rows)

@@ -83,6 +83,7 @@ READING_ORDER = (
     "edge.spool.recovery",
     "edge.spool.recorder",
     "edge.spool.state",
+    "edge.spool.takeover",
     "edge.spool.follow",
     "edge.spool.diary",
     "edge.spool.catch",

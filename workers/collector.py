@@ -56,7 +56,7 @@ class Collector:
         per_10s = settings.requests_per_10s / (bench.writer.shards or 1)
         self._courtesy = courtesy_of(settings, per_10s=per_10s, mono_ns=world.mono_ns())
         self._universe = UniverseFollower(bench.data)
-        self._guard = GuardFollower(bench.data)
+        self._guard, self._guard_level = GuardFollower(bench.data), "ok"
         self._markets: tuple[Market, ...] = ()
         self._batches: dict[tuple[str, ...], tuple[Batch, ...]] = {}
         self._counters = {"failures": 0, "ticks": 0, "ticks_skipped": 0}
@@ -85,7 +85,7 @@ class Collector:
             else:
                 self._tick(self._grid.due_ms)
                 self._grid = self._grid.after_tick()
-        self._tend()
+        self._bench.tend()
         return self._grid.due_mono_ns
 
     def _check_clock(self) -> None:
@@ -146,14 +146,22 @@ class Collector:
         """The cause that keeps the whole shard from asking now, or ""."""
         if self._bench.recorder.trouble:
             return "disk_full"
-        if self._guard.level(self._world.wall_ns()) == "pause":
+        if self._obeyed_guard() == "pause":
             self._bench.recorder.seal_all("guard")
             return "disk_guard"
         return self._courtesy.forbids(self._world.mono_ns())
 
+    def _obeyed_guard(self) -> str:
+        """The disk guard's level; told when it changes."""
+        level = self._guard.level(self._world.wall_ns())
+        if level != self._guard_level:
+            self._guard_level = level
+            self._bench.tell("guard_obeyed", level=level)
+        return level
+
     def _guarded(self, markets: tuple[Market, ...], due_ms: int) -> tuple[Market, ...]:
         """The markets that the disk guard lets record."""
-        if self._guard.level(self._world.wall_ns()) != "stop_opening":
+        if self._guard_level != "stop_opening":
             return markets
         started = tuple(each for each in markets if self._catch.has_started(each))
         new = tuple(each for each in markets if each not in started)
@@ -205,17 +213,6 @@ class Collector:
         )
         count = self._courtesy.breaker.failures
         self._bench.tell("requests_failed", cause=cause, count=count, pause_s=round(pause_s, 3))
-
-    def _tend(self) -> None:
-        """Flush, sync and publish in the idle time before the next tick."""
-        recorder, world = self._bench.recorder, self._world
-        was = recorder.trouble
-        recorder.tend(wall_ns=world.wall_ns(), mono_ns=world.mono_ns())
-        if recorder.trouble and not was:
-            self._bench.tell("disk_refused", reason=recorder.trouble.reason)
-        if was and not recorder.trouble:
-            refused_s = (world.wall_ns() - was.since_wall_ns) // NS_PER_S
-            self._bench.tell("disk_recovered", refused_s=refused_s)
 
     def beat(self) -> dict[str, Any]:
         """Counters, conditions and one entry for each market."""

@@ -98,7 +98,7 @@ class Discovery:
             again_ns = now_ns
         world = self._world
         self._files.publish(wall_ns=world.wall_ns(), mono_ns=world.mono_ns())
-        self._tend()
+        self._bench.tend()
         return again_ns
 
     def _may_begin(self) -> bool:
@@ -191,16 +191,6 @@ class Discovery:
                 removed=len(outcome.left),
                 refused=len(universe.refused),
             )
-
-    def _tend(self) -> None:
-        recorder, world = self._bench.recorder, self._world
-        was = recorder.trouble
-        recorder.tend(wall_ns=world.wall_ns(), mono_ns=world.mono_ns())
-        if recorder.trouble and not was:
-            self._bench.tell("disk_refused", reason=recorder.trouble.reason)
-        if was and not recorder.trouble:
-            refused_s = (world.wall_ns() - was.since_wall_ns) // NS_PER_S
-            self._bench.tell("disk_recovered", refused_s=refused_s)
 
     def beat(self) -> dict[str, Any]:
         """Counters and conditions; the markets are in universe.json."""

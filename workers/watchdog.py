@@ -168,6 +168,7 @@ class Watchdog:
         if self._sentry is not None and self._check_ins.is_due(mono_ns):
             self._sentry.check_in(self._rules.checkin_interval_s)
         self._journal.tend(wall_ns=self._world.wall_ns(), mono_ns=self._world.mono_ns())
+        self._bench.tell_published()
         pause_s = min(1.0, self._rules.interval_s)
         return self._world.mono_ns() + int(pause_s * NS_PER_S)
 

@@ -1,6 +1,6 @@
 """`make demo`: record the bundled venue for about 90 seconds, break things, prove the archive.
 
-    python -m tests.demo [--seconds N] [--folder DIR] [--replay FILE]
+    python -m tests.demo [--seconds N] [--folder DIR]
 
 Exit code 0 only if the archive is whole, every due tick is accounted for, nothing is unexplained
 against the venue's own ledger, every venue hash verifies, and the SIGKILL cost at most

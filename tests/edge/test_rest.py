@@ -312,6 +312,14 @@ def test_identity_is_no_encoding(peer, client):
     assert "ok" == answer.cause
 
 
+def test_the_page_of_a_redirect_is_kept_and_its_place_never_asked(peer, client):
+    there = peer(status("302 Found", b"moved", "Location: /x"))
+
+    answer, _ = _get(client, there.url)
+
+    assert ("redirect", b"moved", 1) == (answer.cause, answer.body, len(there.requests))
+
+
 def test_what_came_of_a_cut_body_is_kept(peer, client):
     answer, _ = _get(client, peer(TROUBLE["closes in the body"][1]).url)
 

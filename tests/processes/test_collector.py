@@ -170,6 +170,24 @@ def test_another_shard_count_waits_until_the_old_one_is_gone(rig: Rig, venue: Ve
     wait_for(lambda: len(of_kind(rig, Started)) == 2, what="the new one to start")
 
 
+def test_what_a_shard_left_is_settled_when_the_shard_is_gone(rig: Rig, venue: Venue) -> None:
+    markets = [market_of(each) for each in venue.open_markets()[:12]]
+    markets = [msgspec.structs.replace(each, phases=hot_now()) for each in markets]
+    rig.publish_universe(markets)
+    gone = rig.collector(1, 2)
+    wait_for(lambda: len(of_kind(rig, Request)) > 3, what="requests of the second shard")
+    gone.kill()
+    gone.wait()
+
+    rig.collector(0, 1)
+
+    wait_for(lambda: [each for each in rig.manifests("books") if each.worker == "collector-01"])
+    assert [] == list(rig.data.open_folder("collector-01").glob("*.open"))
+    assert {"cut_short"} == {
+        each.ended for each in rig.manifests("ledger") if each.worker == "collector-01"
+    }
+
+
 def test_a_failing_venue_is_asked_less_and_less(rig: Rig, venue: Venue) -> None:
     rig.write_config(collector={"breaker_failures": 3, "backoff_base_s": 0.4, "backoff_cap_s": 5})
     rig.publish_universe([open_market(venue)])

@@ -73,11 +73,14 @@ def backoff_s(
 
     Full jitter: uniform in 0 … base·2^(n-1), capped (the venue's own SDK does the same,
     VENUE §5.4). A Retry-After is a floor under it, itself capped so that an absurd one
-    cannot stop the archive. A block page starts at minutes (VENUE §3.3).
+    cannot stop the archive. A block page (VENUE §3.3) pauses for at least half of blocked_s,
+    doubled with each further one up to eight times that: asking on makes it worse.
     """
-    base_s = rules.blocked_s if cause in BLOCKED else rules.base_s
-    cap_s = max(rules.cap_s, base_s)
-    jittered_s = roll * min(cap_s, base_s * 2.0 ** min(failures - 1, 30))
+    doubled = 2.0 ** min(failures - 1, 30)
+    if cause in BLOCKED:
+        jittered_s = rules.blocked_s * min(8.0, doubled) * (1 + roll) / 2
+    else:
+        jittered_s = roll * min(rules.cap_s, rules.base_s * doubled)
     if retry_after_s is None:
         return jittered_s
     return min(rules.retry_after_cap_s, max(0.0, retry_after_s)) + jittered_s

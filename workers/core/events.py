@@ -28,9 +28,6 @@ EVENTS: dict[str, Event] = {
     "step_postponed": Event(
         "warning", ("failures", "pause_s", "reason"), "a passing fault; the step is tried again"
     ),
-    "owner_waited": Event(
-        "warning", ("reason",), "another process holds the directory; waiting for it to end"
-    ),
     "segment_recovered": Event(
         "warning", ("action", "name", "detail"), "an earlier death left this; it is settled now"
     ),

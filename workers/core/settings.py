@@ -98,8 +98,8 @@ class Collector(Section, frozen=True, kw_only=True):
         between(
             0.01,
             86_400,
-            "Seconds of pause when the answer is a refusal of us (403, 451, an HTML page): asking "
-            "on makes it worse.",
+            "Seconds of the first pause when the answer is a refusal of us (403, 451, an HTML "
+            "page): at least half of it; doubled up to eight times. Asking on makes it worse.",
         ),
     ] = 60.0
     retry_after_cap_s: Annotated[
@@ -167,15 +167,6 @@ class Segments(Section, frozen=True, kw_only=True):
         float,
         between(0.01, 600, "Seconds before a write that found the disk full is tried again."),
     ] = 5.0
-    max_pending_bytes: Annotated[
-        int,
-        between(
-            65_536,
-            1_073_741_824,
-            "Bytes of rows held in memory while the disk is full; above it ticks are skipped, "
-            "and said to be.",
-        ),
-    ] = 16_777_216
 
 
 class Watchdog(Section, frozen=True, kw_only=True):

@@ -99,11 +99,6 @@ ORDERS: Final = (
         "more than a whole body cannot be kept",
     ),
     _at_most(
-        "collector.max_body_bytes",
-        "segments.max_pending_bytes",
-        "or one good answer does not fit in memory while the disk is full",
-    ),
-    _at_most(
         "segments.flush_interval_s",
         "segments.sync_interval_s",
         "a sync can only keep what was flushed",

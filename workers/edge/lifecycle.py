@@ -1,6 +1,6 @@
 """The loop that every worker runs: own, recover, step, beat, stop. Written once.
 
-Reads     the settings file; spool/universe for the markets of salvaged segments
+Reads     the settings file
 Writes    spool/heartbeat/<worker>.json, and .crash.json at an unexpected death
 Promises  SIGTERM ends the worker after its step with everything published; a dead supervisord
           takes its workers with it (PR_SET_PDEATHSIG); Temporary never ends the process.
@@ -24,14 +24,12 @@ from workers.core.errors import NeedsAPerson, Temporary, is_disk_trouble
 from workers.core.heartbeats import Crash, Heartbeat
 from workers.core.manifests import Writer, encode
 from workers.core.settings import Settings
-from workers.core.story import ManifestMarket
-from workers.core.universe import manifest_markets, read_universe
 from workers.edge import durable, settings_file
 from workers.edge.eventlog import EventLog
-from workers.edge.spool import locks, state
+from workers.edge.spool import state
 from workers.edge.spool.directory import DataDir
 from workers.edge.spool.recorder import Limits, Recorder
-from workers.edge.spool.recovery import Salvager
+from workers.edge.spool.takeover import take_over
 from workers.edge.world import World, die_with_parent, stop_on_signals
 
 EXIT_STOPPED, EXIT_BUG, EXIT_USAGE, EXIT_NEEDS_A_PERSON = 0, 1, 2, 100
@@ -56,6 +54,30 @@ class Bench(msgspec.Struct, frozen=True):
     log: EventLog
     recorder: Recorder
     boot_id: str
+
+    def tend(self) -> None:
+        """Let the recorder flush, sync and publish; tell what came of it."""
+        recorder, world = self.recorder, self.world
+        was = recorder.trouble
+        recorder.tend(wall_ns=world.wall_ns(), mono_ns=world.mono_ns())
+        self.tell_published()
+        if recorder.trouble and not was:
+            self.tell("disk_refused", reason=recorder.trouble.reason)
+        if was and not recorder.trouble:
+            refused_s = (world.wall_ns() - was.since_wall_ns) // NS_PER_S
+            self.tell("disk_recovered", refused_s=refused_s)
+
+    def tell_published(self) -> None:
+        """One line for each segment that was committed since the last call."""
+        while self.recorder.news:
+            done = self.recorder.news.pop(0)
+            self.tell(
+                "segment_published",
+                name=done.name,
+                rows=done.told.rows,
+                bytes=done.bytes,
+                ended=done.ended,
+            )
 
     def tell(self, event: str, **fields: Any) -> None:  # noqa: ANN401
         """Write one catalogued event."""
@@ -142,34 +164,23 @@ def _prepare(
         recorder=Recorder(data, writer, limits),
         boot_id=_boot_id(),
     )
-    return bench if _patiently(bench, lambda: _own_and_recover(bench)) else None
+    return bench if _patiently(bench, lambda: _take_over(bench)) else None
 
 
 def _boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def _own_and_recover(bench: Bench) -> None:
-    data, writer = bench.data, bench.writer
-    data.prepare()
-    folder = data.open_folder(writer.worker)
-    durable.make_directories(folder)
-    locks.own(folder)
-    if writer.shards is not None:
-        locks.agree_on_shards(data.open_root, writer.shards)
-    markets = _known_markets(data)
-    salvager = Salvager(data, writer, bench.settings.segments.deflate_level)
-    for finding in salvager.recover(markets, bench.world.wall_ns()):
+def _take_over(bench: Bench) -> None:
+    bench.data.prepare()
+    findings = take_over(
+        bench.data,
+        bench.writer,
+        level=bench.settings.segments.deflate_level,
+        wall_ns=bench.world.wall_ns(),
+    )
+    for finding in findings:
         bench.tell("segment_recovered", **msgspec.structs.asdict(finding))
-
-
-def _known_markets(data: DataDir) -> dict[str, ManifestMarket]:
-    """Names for salvaged segments; a universe that cannot be read must not stop recovery."""
-    try:
-        found = durable.read_regular(data.universe, state.UNIVERSE_MAX_BYTES)
-        return manifest_markets(read_universe(found))
-    except (FileNotFoundError, ValueError, msgspec.MsgspecError):
-        return {}
 
 
 def _patiently(bench: Bench, attempt: Callable[[], None]) -> bool:
@@ -209,6 +220,7 @@ def _run(bench: Bench, make: Callable[[Bench], Worker]) -> None:
         worker.close()
         now = {"wall_ns": bench.world.wall_ns(), "mono_ns": bench.world.mono_ns()}
         bench.recorder.close("stop", **now)
+        bench.tell_published()
         _beat(bench, worker, "stopped")
         uptime_s = (bench.world.wall_ns() // 1_000_000 - int(bench.writer.run)) // 1000
         bench.tell("worker_stopped", reason="asked", uptime_s=uptime_s)

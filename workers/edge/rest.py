@@ -9,6 +9,7 @@ Never     follows a redirect, sends a credential (no netrc, no cookies), or asks
 """
 
 import http.client
+import os
 import signal
 import time
 from email.utils import parsedate_to_datetime
@@ -92,6 +93,8 @@ class RestClient:
     """A keep-alive client with one deadline for each exchange; used by one thread, the main one."""
 
     def __init__(self, *, timeout_s: float, max_body_bytes: int, user_agent: str) -> None:
+        # No alarm interrupts the C resolver; by itself it waits 10 s for a dead name server.
+        os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:2")
         self._timeout_s = timeout_s
         self._max_body_bytes = max_body_bytes
         self._headers = {
@@ -113,14 +116,9 @@ class RestClient:
         return session
 
     def close(self) -> None:
-        """Close the connections."""
-        self._close_session()
+        """Close the connections, bounded: an alarm that rang inside the pool left its lock taken.
 
-    def _close_session(self) -> None:
-        """Close the connections, bounded: an alarm that rang inside the pool leaves its lock taken.
-
-        Then `close` waits for ever (seen after some ten thousand deadlines that met the last
-        byte); the alarm breaks it, and another try goes on behind the pool that is stuck.
+        `close` would wait for it for ever (seen when deadlines met the last byte).
         """
         previous = signal.signal(signal.SIGALRM, _on_alarm)
         for _ in range(_CLOSE_TRIES):
@@ -159,7 +157,7 @@ class RestClient:
         recv_wall_ns, recv_mono_ns = time.time_ns(), time.monotonic_ns()
         if found["cause"] == "timeout" or found.get("status") is None:
             # An interrupted exchange leaves a connection in an unknown state.
-            self._close_session()
+            self.close()
             self._session = self._new_session()
         return Answer(
             **found,

@@ -21,6 +21,7 @@ from workers.core.manifests import Head, encode
 from workers.edge.spool.directory import DataDir
 from workers.edge.spool.publish import load_head
 
+SEED = 11
 WHOLE_NAME = "x--books--collector-00--20261121T023001123Z-0001"
 
 
@@ -110,7 +111,7 @@ def test_zeros_from_any_block_on_cost_only_the_rows_behind(died, tmp_path):
 
 def test_flipped_bits_never_stop_it(died, tmp_path):
     path, killed, finished = died
-    dice = random.Random(11)
+    dice = random.Random(SEED)
     for number in range(120):
         content = bytearray(killed if number % 2 else finished)
         at = dice.randrange(len(content))

@@ -61,6 +61,7 @@ class Recorder:
     def __init__(self, data: DataDir, writer: Writer, limits: Limits) -> None:
         self.trouble: Trouble | None = None
         self.published = self.salvaged = 0
+        self.news: list[SegmentManifest] = []
         self._data, self._writer, self._limits = data, writer, limits
         self._folder = data.open_folder(writer.worker)
         self._open: dict[str, tuple[Stream, OpenSegment]] = {}
@@ -182,7 +183,8 @@ class Recorder:
         stream, segment, ended = self._finished[0]
         try:
             segment.finish()
-            publish(self._data, self._facts(stream, segment, ended, wall_ns), segment.path)
+            facts = self._facts(stream, segment, ended, wall_ns)
+            self.news.append(publish(self._data, facts, segment.path))
         except Suspect:
             self._suspects.append((stream, segment))
         else:

@@ -125,10 +125,10 @@ class Salvager:
             return self._quarantine(path, "odd", "not a segment of ours: name or file type")
         stream, damage = self._read(path)
         scan = scan_rows(stream)
-        unfinished = damage and scan.rows and not scan.damage and self._complete(path, stream)
-        damage = scan.damage or ("" if unfinished else damage)
         good_bytes, problem = believed(parsed.kind, stream[: scan.good_bytes])
-        good, damage = stream[:good_bytes], problem or damage
+        good, problem = stream[:good_bytes], problem or scan.damage
+        unfinished = damage and good and not problem and self._complete(path, stream)
+        damage = problem or ("" if unfinished else damage)
         if not good:
             return self._quarantine(path, "empty", f"no row of ours: {damage or 'an empty stream'}")
         story = retell(parsed.kind, good, markets)

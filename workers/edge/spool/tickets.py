@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from workers.core.manifests import SegmentManifest, Ticket, encode, read_ticket, ticket_of
+from workers.core.segments import parse_name
 from workers.edge import durable
 from workers.edge.spool.directory import QUEUES, DataDir
 
@@ -39,7 +40,13 @@ def issue(data: DataDir, manifest: SegmentManifest, manifest_path: str) -> int:
 
 def waiting(data: DataDir, queue: str, state: str = READY) -> list[Path]:
     """The tickets of a queue in one state, oldest segment first."""
-    return sorted(data.queue(queue).glob(f"*{state}"))
+    return sorted(data.queue(queue).glob(f"*{state}"), key=_age)
+
+
+def _age(path: Path) -> tuple[str, str]:
+    """Sorts by when the segment was begun; a name that is none of ours comes first."""
+    name = parse_name(path.stem)
+    return (name.started if name else "", path.name)
 
 
 def read(path: Path) -> Ticket | None:

@@ -4,7 +4,7 @@ CONFIG ?= config/orderbooks.yaml
 TYPED := workers $(wildcard tests/venue tests/demo tests/demo.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev clients demo run ctl config test check format bench docs lock clean
+.PHONY: help env env-dev clients demo run ctl config test crash check format bench docs lock clean
 .NOTPARALLEL:
 
 help: ## show this list
@@ -43,6 +43,9 @@ check: env-dev ## style, types, and the laws of the code
 format: env-dev ## put the code into its one form
 	@$(PYTHON_BIN) -m ruff check --fix --quiet .
 	@$(PYTHON_BIN) -m ruff format --quiet .
+
+crash: env-dev ## kill and starve the spool at every step; about 12 minutes
+	@$(PYTHON_BIN) -m tests.crash $(ARGS)
 
 bench: env-dev clients ## measure what the collector can do on this machine
 	@$(PYTHON_BIN) -m tests.bench $(ARGS)

@@ -97,7 +97,7 @@ def test_a_stop_publishes_everything_and_leaves_with_0(fleet):
     process.send_signal(signal.SIGTERM)
 
     assert 0 == process.wait(LIMIT_S)
-    assert ["worker_started", "worker_stopped"] == fleet.events()
+    assert ["worker_started", "segment_published", "worker_stopped"] == fleet.events()
     assert fleet.rows()[-1].endswith("-last")
     assert [] == list(fleet.data.open_folder("watchdog").glob("*.open"))
     assert ["stop"] == [each.ended for _, each in reader.manifests(fleet.data)]

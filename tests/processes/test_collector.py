@@ -181,11 +181,14 @@ def test_what_a_shard_left_is_settled_when_the_shard_is_gone(rig: Rig, venue: Ve
 
     rig.collector(0, 1)
 
-    wait_for(lambda: [each for each in rig.manifests("books") if each.worker == "collector-01"])
-    assert [] == list(rig.data.open_folder("collector-01").glob("*.open"))
-    assert {"cut_short"} == {
-        each.ended for each in rig.manifests("ledger") if each.worker == "collector-01"
-    }
+    def ledgers() -> list[str]:
+        found = rig.manifests("ledger")
+        return [each.ended for each in found if each.worker == "collector-01"]
+
+    wait_for(ledgers, what="the ledger of the gone shard")
+    wait_for(lambda: not list(rig.data.open_folder("collector-01").glob("*.open")))
+    assert ["cut_short"] == ledgers()
+    assert "collector-01" in {each.worker for each in rig.manifests("books")}
 
 
 def test_a_failing_venue_is_asked_less_and_less(rig: Rig, venue: Venue) -> None:

@@ -5,7 +5,8 @@ Writes    spool/heartbeat/<worker>.json, and .crash.json at an unexpected death
 Promises  SIGTERM ends the worker after its step with everything published; a dead supervisord
           takes its workers with it (PR_SET_PDEATHSIG); Temporary never ends the process.
 Fails     exit 0 stopped as asked · 1 a bug (restarted) · 2 wrong command line · 100 a person must
-          act (not restarted). Both 1 and 100 wait until supervisord counts the start as good.
+          act (not restarted); it waits until supervisord counts the start as good, or supervisord
+          would start it again. Every bug leaves a .crash.json and rests before the exit.
 """
 
 import argparse
@@ -107,9 +108,7 @@ def main(name: str, make: Callable[[Bench], Worker], argv: list[str] | None = No
     worker_name = name if arguments.shard is None else f"{name}-{arguments.shard:02d}"
     log = EventLog(worker_name, arguments.shard)
     try:
-        bench = _prepare(worker_name, arguments, world, log)
-        if bench is not None:
-            _run(bench, make)
+        _run(_prepare(worker_name, arguments, world, log), make)
     except NeedsAPerson as error:
         for line in str(error).splitlines():
             log.write("stopped_for_a_person", world.wall_ns(), reason=line, hint=error.hint)
@@ -134,9 +133,7 @@ def _arguments(name: str, argv: list[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def _prepare(
-    worker: str, arguments: argparse.Namespace, world: World, log: EventLog
-) -> Bench | None:
+def _prepare(worker: str, arguments: argparse.Namespace, world: World, log: EventLog) -> Bench:
     loaded = settings_file.load(arguments.config)
     settings = loaded.settings
     data = DataDir(loaded.data_dir)
@@ -154,7 +151,7 @@ def _prepare(
         max_segment_bytes=settings.segments.max_segment_bytes,
         deflate_level=settings.segments.deflate_level,
     )
-    bench = Bench(
+    return Bench(
         settings=settings,
         config_sha256=loaded.config_sha256,
         data=data,
@@ -164,7 +161,6 @@ def _prepare(
         recorder=Recorder(data, writer, limits),
         boot_id=_boot_id(),
     )
-    return bench if _patiently(bench, lambda: _take_over(bench)) else None
 
 
 def _boot_id() -> str:
@@ -209,6 +205,8 @@ def _postpone(bench: Bench, error: Temporary | OSError, failures: int) -> None:
 
 def _run(bench: Bench, make: Callable[[Bench], Worker]) -> None:
     try:
+        if not _patiently(bench, lambda: _take_over(bench)):
+            return
         worker = make(bench)
         bench.tell(
             "worker_started",

@@ -1,7 +1,7 @@
 """The data directory: where everything lies. Nobody else builds one of these paths.
 
-Fails  NeedsAPerson when the directory cannot hold the protocol (missing, not writable,
-       a network filesystem, a socket path that is too long).
+Fails  NeedsAPerson when the directory cannot hold the protocol (not writable,
+       spread over filesystems, a socket path that is too long).
 """
 
 import os

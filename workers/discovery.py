@@ -24,7 +24,7 @@ from typing import Any
 from workers import VERSION
 from workers.core.answers import Answer
 from workers.core.cadence import NS_PER_MS, NS_PER_S
-from workers.core.causes import OK
+from workers.core.causes import BLOCKED, OK
 from workers.core.courtesy import courtesy_of
 from workers.core.heartbeats import Condition
 from workers.core.refusals import QUIET
@@ -137,6 +137,9 @@ class Discovery:
         cause = survey.take(answer.cause, answer.body, now_ms=now_ms)
         self._pages.keep(question, answer, cause, request_id=request_id, due_ms=self._due_ms)
         self._count(cause, answer)
+        if cause in BLOCKED:
+            # Who refuses us refuses the next question too; the pause is minutes, so end the round.
+            survey.abandon(cause)
         return self._world.mono_ns()
 
     def _count(self, cause: str, answer: Answer) -> None:

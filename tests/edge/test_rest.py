@@ -337,7 +337,7 @@ def _later(seconds: float) -> str:
         (["Retry-After: 7"], b"", (7, 7)),
         (["Retry-After: 0"], b"", (0, 0)),
         (["Retry-After: 999999999999999999999"], b"", (1e9, 1e15)),
-        ([f"Retry-After: {_later(100)}"], b"", (60, 100)),
+        ([f"Retry-After: {_later(36_000)}"], b"", (30_000, 36_000)),
         ([f"Retry-After: {_later(-100)}"], b"", (0, 0)),
         ([], b'{"error":"x","retry_after_seconds":3}', (3, 3)),
         ([], b'{"retry_after_seconds":2.5}', (2.5, 2.5)),

@@ -341,7 +341,11 @@ def test_a_disk_that_fills_is_told_from_its_forecast():
 NUMBERS = st.integers(-(2**63), 2**63 - 1)
 
 
-@given(st.tuples(*[NUMBERS] * 6), st.text(max_size=20), st.sampled_from([-(2**63), 0, 1, 2, 100, 2**63]))
+@given(
+    st.tuples(*[NUMBERS] * 6),
+    st.text(max_size=20),
+    st.sampled_from([-(2**63), 0, 1, 2, 100, 2**63]),
+)
 def test_absurd_heartbeats_are_judged_like_any_other(
     numbers: tuple[int, ...], text: str, shards: int
 ):

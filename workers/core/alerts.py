@@ -83,7 +83,7 @@ ALERTS: dict[str, Alert] = {
     "universe_stale": Alert(
         "warning",
         "the listing of markets came empty or absurd; the last good one stands",
-        "compare `orderbooks discover --once` with the site; after an hour markets are missed",
+        "compare `orderbooks discover --once --dry-run` with the site; in an hour some are missed",
         hold_s=60,
     ),
     "mapping_refused": Alert(
@@ -101,7 +101,7 @@ ALERTS: dict[str, Alert] = {
     "hash_failed": Alert(
         "error",
         "books do not have the SHA-1 that the venue states for them",
-        "keep recording; find the first with `orderbooks status` and compare its raw row",
+        "keep recording; `orderbooks status` names the market; compare its rows that say failed",
         hold_s=60,
     ),
     "disk_full": Alert(

@@ -7,7 +7,7 @@ OK = "ok"
 
 REQUEST_CAUSES: dict[str, str] = {
     OK: "a good answer, every token accounted for",
-    "html": "an HTML page instead of JSON: an edge block or error page (VENUE §9 no. 21)",
+    "html": "an HTML page instead of JSON: an edge block or error page (docs/VENUE.md §9 no. 21)",
     "timeout": "no whole answer within request_timeout_s, counted from the send",
     "dns": "the host name did not resolve",
     "connect": "no connection: refused, unreachable, or no network",

@@ -1,6 +1,6 @@
 """Our clock against the venue's, from one answer.
 
-Source  GET /time is a bare integer of Unix seconds (VENUE §5); every answer has an HTTP Date.
+Source  GET /time is a bare integer of Unix seconds (VENUE §3.2); every answer has an HTTP Date.
         Both are cut to whole seconds, so the server's clock stood half a second later, ± half a
         second, ± half the time the exchange took.
 """

@@ -1,7 +1,7 @@
 """Books rows: an envelope of facts around the venue's verbatim bytes, built without parsing them.
 
-Source  splicing bytes is 31 times faster than decoding and encoding again (PERF §2), and the
-        only way in which `"0.480"` stays `"0.480"`.
+Source  splicing bytes is 31 times faster than json.loads and dumps (books of 3.5 kB), and the only
+        way in which `"0.480"` stays `"0.480"`.
 """
 
 import re

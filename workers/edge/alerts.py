@@ -5,7 +5,7 @@ Promises  one event for a raised condition and one for its recovery, grouped by 
           watchdog's own death is noticed; delivery happens in a thread and never blocks a look
 Fails     Refused when the DSN cannot be used (its text is not repeated)
 Never     sends secrets, local variables, arguments of the process or anything else by itself:
-          every integration is off (they cost more memory than the whole watchdog: PERF §8), and
+          every integration is off (beside pyarrow, polars and aiohttp they took 27 MB), and
           send_default_pii stays off by default (to name it is deprecated since 2.75)
 """
 

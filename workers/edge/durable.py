@@ -4,7 +4,7 @@ Promises  a file replaced here is whole under its name after any crash; a publis
           never overwritten; what is hashed before a commit was read back from the disk.
 Fails     OSError as the system gave it; the caller decides what kind of error it is.
 Never     retries an fsync: after a failed one the kernel marks the pages clean and the next
-          one lies (RELIABILITY §1, "fsyncgate", reproduced on 6.18).
+          one lies ("fsyncgate"; seen on Linux 6.18: EIO, then success, and the old bytes on disk).
 """
 
 import fcntl
@@ -148,7 +148,7 @@ def read_back(path: Path) -> Iterator[bytes]:
     """The bytes that are on the disk, in pieces: sync, drop the clean page cache, read.
 
     After a failed write-back the cache shows data that the disk does not have; believing it
-    published corrupt files in 8 of 100 rounds (RELIABILITY §5, `trustcache`).
+    publishes corrupt files (the bug `trust_cache` that tests/crash/plants.py plants).
     """
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:

@@ -3,7 +3,7 @@
 Writes    stdout, which supervisord keeps in log/<process>.log
 Promises  a line is whole or absent; a stalled supervisord costs log lines, never ticks: the pipe
           is made non-blocking, and what did not fit is counted and told later (with a full
-          64 KiB pipe a blocking worker froze, DEPLOY §1).
+          64 KiB pipe a blocking worker froze; tests/edge/test_eventlog.py stops the reader).
 Never     an event that core/events.py does not know; message bodies; secrets
 """
 

@@ -35,7 +35,7 @@ from workers.edge.world import World, die_with_parent, stop_on_signals
 
 EXIT_STOPPED, EXIT_BUG, EXIT_USAGE, EXIT_NEEDS_A_PERSON = 0, 1, 2, 100
 #: A worker that must leave waits until it is this old: an exit before startsecs counts as a
-#: failed start whatever its code (STYLE §B). tests/test_supervisord.py holds it above startsecs.
+#: failed start whatever its code. tests/test_supervisord.py holds it above startsecs.
 GOOD_START_S = 11.0
 #: Pause before an unexpected death: supervisord restarts a late one without any delay.
 CRASH_REST_S = 3.0

@@ -26,17 +26,12 @@ from workers.core import causes
 from workers.core.answers import Answer
 from workers.edge import deflate
 
-KEPT_HEADERS = (
-    "age",
-    "cf-cache-status",
-    "cf-ray",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "date",
-    "retry-after",
-    "server",
+_HEADERS = (
+    "age cf-cache-status cf-ray content-encoding content-length content-type date server "
+    "retry-after ratelimit-limit ratelimit-remaining ratelimit-reset "
+    "x-ratelimit-limit x-ratelimit-remaining x-ratelimit-reset"
 )
+KEPT_HEADERS = tuple(_HEADERS.split())
 _PIECE_BYTES = 1 << 18
 #: The alarm repeats: a first one that fell into a destructor would be swallowed there.
 _ALARM_AGAIN_S = 0.1

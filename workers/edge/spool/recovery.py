@@ -6,7 +6,8 @@ Promises  every whole row that reached the disk is published once; one bad file 
           others; a second run finds nothing to do. Files of another type or name are set aside
           unread.
 Fails     OSError when the disk refuses a write: start again later
-Never     unlinks anything but its own drafts, follows a link, or touches a published file
+Never     unlinks anything but its own drafts and empty files, follows a link, or touches a
+          published file
 """
 
 import hashlib
@@ -123,6 +124,10 @@ class Salvager:
         parsed = parse_name(name)
         if parsed is None or not _is_regular(path):
             return self._quarantine(path, "odd", "not a segment of ours: name or file type")
+        if path.stat().st_size == 0:
+            # Its writer died between creating it and the first flush: nothing was ever in it.
+            path.unlink()
+            return Finding("swept", name, "an empty file")
         stream, damage = self._read(path)
         scan = scan_rows(stream)
         good_bytes, problem = believed(parsed.kind, stream[: scan.good_bytes])

@@ -72,7 +72,7 @@ class OpenSegment:
 
         Raises:
             Suspect: fdatasync failed. It is never retried: the kernel has already dropped the
-                pages it could not write and would now say yes (RELIABILITY §1).
+                pages it could not write and would now say yes (tests/crash/test_order.py).
         """
         if self._fd is None or self.synced_rows == self.flushed_rows:
             return

@@ -129,10 +129,20 @@ def test_a_row_that_means_nothing_ends_what_is_published(tmp_path):
         assert ["collector-00.5.1/1"] == rows
 
 
+def test_an_empty_file_holds_nothing_and_is_swept(tmp_path):
+    bench = _lay(tmp_path, f"{WHOLE_NAME}.jsonl.gz.open", b"")
+
+    (finding,) = bench.recover()
+
+    assert "swept" == finding.action
+    assert [] == bench.quarantined()
+    assert [] == list(bench.data.open_folder("collector-00").glob("*.open"))
+
+
 @pytest.mark.parametrize(
     "content",
     [
-        *(b"", b"\x1f\x8b", b"not gzip", gzip.compress(b""), gzip.compress(b"no row")),
+        *(b"\x1f\x8b", b"not gzip", gzip.compress(b""), gzip.compress(b"no row")),
         gzip.compress(b"\n\n"),
         gzip.compress(b'{"a":' * 50_000 + b"\n"),
         gzip.compress(b'{"due_ms":1}\n'),

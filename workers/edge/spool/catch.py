@@ -47,8 +47,8 @@ class Catch:
     ) -> None:
         self._recorder, self._diary, self._version = recorder, diary, version
         self._kept_bytes, self._big_bytes = kept_bytes, big_bytes
-        # Both tokens' last rows must be in sight; a window twice as large only costs cache: a
-        # third of the deflate time with 25 streams (tests/bench/speed.py).
+        # Both tokens' last rows must be in sight; a window twice as large only costs cache and
+        # time (docs/decisions/0004).
         self._window_bits = 14 if 2 * (big_bytes + ENVELOPE_BYTES) <= 1 << 14 else 15
         self._streams: dict[str, Stream] = {}
         self.books = 0

@@ -36,7 +36,6 @@ class OpenSegment:
         self._deflater = Deflater(level, window_bits)
         self._sha256, self._md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
         self._raw_sha256 = hashlib.sha256()
-        self._lines: list[bytes] = []
         self._pending = bytearray()
         self._fd: int | None = None
         self._named = self._finished = False
@@ -48,7 +47,8 @@ class OpenSegment:
 
     def append(self, line: bytes, *, due_ms: int, wall_ns: int) -> None:
         """Add one row (with its line feed); it is in memory until the next flush."""
-        self._lines.append(line)
+        self._pending += self._deflater.add(line)
+        self._raw_sha256.update(line)
         self.raw_bytes += len(line)
         self.story.saw_row(due_ms, wall_ns)
         self.started_ms = due_ms if self.started_ms is None else self.started_ms
@@ -62,7 +62,6 @@ class OpenSegment:
         if self._finished or (self.story.rows == self.flushed_rows and not self._pending):
             return
         if self.story.rows > self.flushed_rows:
-            self._deflate_lines()
             self._pending += self._deflater.flush()
             self.flushed_rows = self.story.rows
         self._write_pending()
@@ -90,7 +89,6 @@ class OpenSegment:
             Suspect: the sync failed.
         """
         if not self._finished:
-            self._deflate_lines()
             self._pending += self._deflater.finish()
             self._finished, self.flushed_rows = True, self.story.rows
         self._write_pending()
@@ -109,17 +107,6 @@ class OpenSegment:
         fd, self._fd = self._fd, None
         if fd is not None:
             durable.close(fd)
-
-    def _deflate_lines(self) -> None:
-        """Compress the rows since the last flush together.
-
-        A deflate state is 340 KB: touching another one for every row threw each out of the cache
-        and made the whole path a third slower (tests/bench/speed.py, 25 streams).
-        """
-        lines = b"".join(self._lines)
-        self._lines.clear()
-        self._raw_sha256.update(lines)
-        self._pending += self._deflater.add(lines)
 
     def _write_pending(self) -> None:
         if self._fd is None and self._pending:

@@ -213,9 +213,7 @@ class Discovery:
                 "markets": len(self._universe.markets),
                 "refused": len(self._universe.refused),
                 "pending": len(self._outcome.pending) if self._outcome else 0,
-                "published": recorder.published,
-                "salvaged": recorder.salvaged,
-                "pending_bytes": recorder.pending_bytes,
+                **recorder.counters(),
             },
             "conditions": conditions,
         }

@@ -3,6 +3,7 @@
 import msgspec
 
 from workers.core.causes import OK
+from workers.core.instants import utc_text
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,3 +35,16 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     def took_ms(self) -> int:
         """From the send to the last byte, on the monotonic clock."""
         return (self.recv_mono_ns - self.send_mono_ns) // 1_000_000
+
+    def envelope(self, *, request_id: str, due_ms: int, version: str) -> dict[str, object]:
+        """The members that a row of any kind says of the exchange it came from, in their order."""
+        return {
+            "due_ms": due_ms,
+            "collected_at_utc": utc_text(self.recv_wall_ns),
+            "send_wall_ns": self.send_wall_ns,
+            "recv_wall_ns": self.recv_wall_ns,
+            "send_mono_ns": self.send_mono_ns,
+            "recv_mono_ns": self.recv_mono_ns,
+            "collector_version": version,
+            "request": request_id,
+        }

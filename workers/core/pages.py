@@ -7,7 +7,6 @@ Promises  a pages row holds the whole body, verbatim; a body that is no JSON obj
 import msgspec
 
 from workers.core.answers import Answer
-from workers.core.instants import utc_text
 from workers.core.segments import row_problem, spliced_row
 from workers.core.survey import Question
 from workers.core.universe import Universe
@@ -27,15 +26,7 @@ def page_row(
     """
     if answer.body[:1] not in (b"{", b"["):
         return None
-    envelope = {
-        "due_ms": due_ms,
-        "collected_at_utc": utc_text(answer.recv_wall_ns),
-        "send_wall_ns": answer.send_wall_ns,
-        "recv_wall_ns": answer.recv_wall_ns,
-        "send_mono_ns": answer.send_mono_ns,
-        "recv_mono_ns": answer.recv_mono_ns,
-        "collector_version": version,
-        "request": request_id,
+    envelope = answer.envelope(request_id=request_id, due_ms=due_ms, version=version) | {
         "endpoint": question.endpoint,
         "params": question.target.partition("?")[2] or question.slug,
         "status": answer.status,

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import msgspec
 
 from workers.core.answers import Answer
-from workers.core.instants import utc_text
 from workers.core.messages import Book
 from workers.core.segments import spliced_row
 
@@ -22,20 +21,8 @@ _PLAIN_ID = re.compile(r"[0-9A-Za-z]+")
 
 def answer_head(answer: Answer, request_id: str, due_ms: int, version: str) -> bytes:
     """The members that all rows of one answer share; an open JSON object ending in a comma."""
-    head = msgspec.json.encode(
-        {
-            "due_ms": due_ms,
-            "collected_at_utc": utc_text(answer.recv_wall_ns),
-            "send_wall_ns": answer.send_wall_ns,
-            "recv_wall_ns": answer.recv_wall_ns,
-            "send_mono_ns": answer.send_mono_ns,
-            "recv_mono_ns": answer.recv_mono_ns,
-            "collector_version": version,
-            "request": request_id,
-            "endpoint": ENDPOINT,
-            "status": answer.status,
-        }
-    )
+    members = answer.envelope(request_id=request_id, due_ms=due_ms, version=version)
+    head = msgspec.json.encode(members | {"endpoint": ENDPOINT, "status": answer.status})
     return head[:-1] + b","
 
 

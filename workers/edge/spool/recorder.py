@@ -131,6 +131,14 @@ class Recorder:
         segments += [each for _, each, _ in self._finished]
         return sum(segment.pending_bytes for segment in segments)
 
+    def counters(self) -> dict[str, int]:
+        """What a heartbeat says of the segments."""
+        return {
+            "published": self.published,
+            "salvaged": self.salvaged,
+            "pending_bytes": self.pending_bytes,
+        }
+
     def has_unpublished(self) -> bool:
         """True while sealed segments wait to be published."""
         return bool(self._finished or self._suspects)

@@ -1,8 +1,11 @@
 """What every test may ask for."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import disks
 
 ROOT = Path(__file__).resolve().parent.parent
 CAPTURES = ROOT.parent / "shared" / "captures"
@@ -26,3 +29,9 @@ def captures() -> Path:
 def _no_alerts_leave(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test may reach a real Sentry, whatever the environment says."""
     monkeypatch.delenv("SENTRY_DSN", raising=False)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte, to be filled."""
+    yield from disks.mounted(tmp_path / "disk")

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core.alerts import ALERTS, DETAIL_MAX, FINDINGS_MAX, Active, Finding, Outcome, weigh
+from workers.core.alerts import DETAIL_MAX, FINDINGS_MAX, Active, Finding, Outcome, weigh
+from workers.core.conditions import ALERTS
 from workers.core.events import EVENTS
 
 S = 1_000_000_000

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core.alerts import ALERTS, Active
+from workers.core.alerts import Active
+from workers.core.conditions import ALERTS
 from workers.core.disk import Forecast
 from workers.core.health import CRASH_NEWS_S, findings
 from workers.core.heartbeats import Condition, Crash, Heartbeat, MarketBeat
@@ -311,6 +312,7 @@ def test_failed_hashes_are_told_above_one_percent(failed: int, verified: int, is
         ({"quarantined": 1}, "quarantine_grew"),
         ({"unread": [Unread("a", "b")]}, "state_unreadable"),
         ({"queues": [Queue(name="q", oldest_s=3601, has_consumer=True)]}, "backlog_old"),
+        ({"queues": [Queue(name="q", failed=1, failed_example="a: why")]}, "tickets_failed"),
         ({"clock": ClockSeen(offset_ms=-1600, tolerance_ms=510)}, "clock_offset"),
         ({"clock": ClockSeen(step_ms=-1001)}, "clock_stepped"),
     ],

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.demo.judgement import Judgement
+from tests.demo.offload import Offloaded
 from tests.demo.stage import Stage
+from workers.core.manifests import read_manifest
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Proof:
     killed: str
     flush_interval_s: float
     tick_s: float
+    offloaded: Offloaded
 
     def checks(self) -> list[tuple[bool, str]]:
         """Each promise with its verdict."""
@@ -45,6 +48,7 @@ class Proof:
             ),
             (told.lost_to_kill_s <= worst_s, f"the SIGKILL of {self.killed} cost {kill}"),
             (self._faults_named(), "every fault of the venue is in the ledger by its name"),
+            *self.offloaded.checks(),
         ]
 
     def _hashes_fail(self) -> int:
@@ -104,7 +108,8 @@ def report(stage: Stage, proof: Proof) -> str:
     lines.append(f"  {'due':<28}{proof.coverage.get('due', 0):>8}")
     lines += ["", "LOST, AND WHY", *_losses(proof), "", "PROVED"]
     lines += [f"  {'yes' if held else 'NO ':<4}{text}" for held, text in proof.checks()]
-    lines += [f"       {problem}" for problem in told.problems[:10]]
+    problems = [*told.problems[:10], *proof.offloaded.problems()[:10]]
+    lines += [f"       {problem}" for problem in problems]
     lines += _errors(proof)
     lines += ["", "LOOK NEXT", *_next(stage)]
     verdict = "the archive tells the truth" if proof.is_true() else "THE ARCHIVE IS NOT PROVED"
@@ -112,8 +117,9 @@ def report(stage: Stage, proof: Proof) -> str:
 
 
 def _recorded(stage: Stage, told: Judgement) -> list[str]:
-    size = sum(path.stat().st_size for path in stage.data.root.glob("raw/**/*.jsonl.gz"))
-    files = len(list(stage.data.root.glob("raw/**/*.manifest.json")))
+    # By the manifests: the data of an hour has left the disk by now.
+    paths = list(stage.data.root.glob("raw/**/*.manifest.json"))
+    size, files = sum(read_manifest(path.read_bytes()).bytes for path in paths), len(paths)
     each = size / told.kept_books if told.kept_books else 0
     return [
         f"  {told.kept_books} books of {told.sent_books} that the venue sent, in {told.answers} answers",
@@ -142,11 +148,12 @@ def _errors(proof: Proof) -> list[str]:
 
 
 def _next(stage: Stage) -> list[str]:
-    config = f"--config {stage.config}"
+    config, back = f"--config {stage.config}", stage.restored
     return [
-        f"  ls {stage.data.root}/raw/venue=polymarket/*/*/",
-        f"  zcat {stage.data.root}/raw/venue=polymarket/*/*/*--books--*.jsonl.gz | head -1",
-        f"  .venv/bin/orderbooks coverage {config}",
+        f"  ls {stage.remote_folder}/raw/venue=polymarket/*/*/",
+        f"  zcat {back}/raw/venue=polymarket/*/*/*--books--*.jsonl.gz | head -1",
+        f"  .venv/bin/orderbooks coverage {config} --data {back}",
         f"  .venv/bin/orderbooks verify {config}",
+        f"  .venv/bin/orderbooks offload {config}",
         f"  .venv/bin/orderbooks status {config}",
     ]

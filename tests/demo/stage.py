@@ -1,6 +1,6 @@
 """The demo's stage: a directory of its own, the loopback venue, a config, the real fleet.
 
-Writes    <folder>/{orderbooks.yaml, venue/, data/}; nothing else, and nothing is removed
+Writes    <folder>/{orderbooks.yaml, venue/, data/, remote/, restored/}
 Promises  whatever happens, the processes started here are ended by `close`
 """
 
@@ -83,6 +83,7 @@ SETTINGS: dict[str, Any] = {
         "disk_stop_opening_free_bytes": 200_000_000,
         "disk_pause_free_bytes": 100_000_000,
     },
+    "offload": {"interval_s": 2, "drill_interval_s": 15},
 }
 
 
@@ -94,6 +95,8 @@ class Stage:
         self.folder.mkdir(parents=True)
         self.data = DataDir(folder / "data")
         self.truth_folder = folder / "venue"
+        self.remote_folder = folder / "remote"
+        self.restored = folder / "restored"
         self.config = folder / "orderbooks.yaml"
         self.url = ""
         self._overrides = overrides or {}
@@ -105,14 +108,30 @@ class Stage:
         venue = self._start(command, stdout=subprocess.PIPE, log="venue.log")
         assert venue.stdout is not None
         self.url = json.loads(venue.stdout.readline())["url"]
+        self.write_config(self.config)
+
+    def write_config(self, path: Path, **sections: dict[str, Any]) -> None:
+        """Write the settings; `sections` override single ones."""
         settings = SETTINGS | self._overrides
+        settings["data_dir"] = str(self.data.root)
         settings["venue"] = {"gamma_url": self.url, "clob_url": self.url}
-        self.config.write_text(json.dumps({"data_dir": str(self.data.root), **settings}, indent=1))
+        settings["offload"] = {**settings["offload"], "remote": str(self.remote_folder)}
+        for name, values in sections.items():
+            settings[name] = {**settings.get(name, {}), **values}
+        path.write_text(json.dumps(settings, indent=1))
 
     def open_fleet(self) -> None:
         """Start supervisord with everything, as `orderbooks up` does."""
         command = ["-m", "workers.tools", "up", "--config", str(self.config)]
         self.fleet = self._start(command, log="fleet.log")
+
+    def start_worker(
+        self, name: str, config: Path | None = None, *, ahead_s: int = 0
+    ) -> subprocess.Popen[bytes]:
+        """Start one worker alone, on other settings and with its clock put forward if wished."""
+        module = ["tests.demo.later", str(ahead_s)] if ahead_s else [f"workers.{name}"]
+        command = ["-m", *module, "--config", str(config or self.config)]
+        return self._start(command, log=f"{name}.log")
 
     def _start(self, command: list[str], *, log: str, **options: Any) -> subprocess.Popen[bytes]:
         with (self.folder / log).open("ab") as file:
@@ -132,12 +151,22 @@ class Stage:
 
     def wait_for(self, condition: Callable[[], object], what: str, *, limit_s: float = 40) -> None:
         """Wait for a condition; the demo ends with what it waited for when it does not come."""
+
+        def happened() -> object:
+            if self.fleet.poll() is not None:
+                raise SystemExit(f"demo: the fleet ended by itself; see {self.folder}/fleet.log")
+            return condition()
+
+        self.wait_until(happened, what, limit_s=limit_s)
+
+    def wait_until(
+        self, condition: Callable[[], object], what: str, *, limit_s: float = 40
+    ) -> None:
+        """The same when no fleet is up."""
         until = time.monotonic() + limit_s
         while time.monotonic() < until:
             if condition():
                 return
-            if self.fleet.poll() is not None:
-                raise SystemExit(f"demo: the fleet ended by itself; see {self.folder}/fleet.log")
             time.sleep(0.1)
         raise SystemExit(f"demo: waited {limit_s:.0f} s in vain for {what}; see {self.folder}")
 
@@ -161,8 +190,12 @@ class Stage:
 
     def close_fleet(self) -> int:
         """Stop the fleet in order; returns supervisord's exit code."""
-        self.fleet.send_signal(signal.SIGTERM)
-        return self.fleet.wait(90)
+        return self.stop(self.fleet)
+
+    def stop(self, process: subprocess.Popen[bytes]) -> int:
+        """Ask a process to stop and wait for it; its exit code."""
+        process.send_signal(signal.SIGTERM)
+        return process.wait(90)
 
     def close(self) -> None:
         """End whatever is still running, the fleet first."""

@@ -9,7 +9,8 @@ import pytest
 
 from tests.edge.sentry import KEY, LoopbackSentry
 from workers import VERSION
-from workers.core.alerts import ALERTS, Active
+from workers.core.alerts import Active
+from workers.core.conditions import ALERTS
 from workers.core.errors import Refused
 from workers.core.scrubbing import SCRUBBED, secrets_of
 from workers.edge.alerts import MONITOR_SLUG, Sentry

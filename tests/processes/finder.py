@@ -91,6 +91,7 @@ class Finder:
             Bench(
                 settings=self.settings,
                 config_sha256="0" * 64,
+                remote="",
                 data=self.data,
                 writer=writer,
                 world=self.world,

@@ -44,6 +44,21 @@ def breaks(writer: str, links: Sequence[Link], head: Head, *, head_path: str) ->
     yield from _head_breaks(writer, previous, head, head_path)
 
 
+def breaks_of_part(writer: str, links: Sequence[Link]) -> Iterator[Break]:
+    """What is wrong with the chain of one writer where neighbours are here; gaps are not told."""
+    ordered = sorted(links, key=lambda each: each.chain.seq)
+    previous: Link | None = None
+    for link in ordered:
+        is_neighbour = previous is not None and link.chain.seq <= previous.chain.seq + 1
+        if is_neighbour or link.chain.seq == 1:
+            yield from _link_breaks(writer, link, previous)
+        elif link.chain.writer != writer:
+            yield Break(
+                link.path, f"its chain is {link.chain.writer!r}'s, its worker is {writer!r}"
+            )
+        previous = link
+
+
 def _link_breaks(writer: str, link: Link, previous: Link | None) -> Iterator[Break]:
     chain = link.chain
     if chain.writer != writer:

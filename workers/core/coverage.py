@@ -8,6 +8,7 @@
 | PAUSED(cause)  | not asked, on purpose: the disk, or a stepped clock                          |
 | DOWN(why)      | no worker was there: stopped, crashed, not_started, starting, undiscovered   |
 | UNEXPLAINED    | a worker was there and knew the market, and nothing says why there is no row |
+| OFFLOADED      | no row, and the ledger that says why lies on the remote alone                 |
 | ACKNOWLEDGED   | not captured, and a person has said so with a label                          |
 
 Each state stands above those below it, but a label comes last and never hides a capture.
@@ -43,15 +44,32 @@ from workers.core.shards import shard_of
 
 VENUE_ABSENT = "VENUE_ABSENT"
 UNEXPLAINED = "UNEXPLAINED"
+OFFLOADED = "OFFLOADED"
 ACKNOWLEDGED = "ACKNOWLEDGED"
-STATES = (CAPTURED, "FAILED", VENUE_ABSENT, "PAUSED", "DOWN", ACKNOWLEDGED, UNEXPLAINED)
+STATES = (CAPTURED, "FAILED", VENUE_ABSENT, "PAUSED", "DOWN", OFFLOADED, ACKNOWLEDGED, UNEXPLAINED)
+
+
+class Offloaded(msgspec.Struct, frozen=True):
+    """A stretch whose ledger retention let go: what a shard did not capture then is told there.
+
+    It lasts until the first ledger row here that lists the shard's markets again.
+    """
+
+    from_ms: int
+    until_ms: int
+    shard: int
+    shards: int
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """What the archive holds of one market: captured runs, by token; `invalid` by a label."""
+    """What the archive holds of one market: captured runs, by token; `invalid` by a label.
+
+    `offloaded` is of all shards.
+    """
 
     captured: dict[str, list[Run]] = {}
     invalid: dict[str, list[Run]] = {}
+    offloaded: list[Offloaded] = []
 
 
 class MarketCoverage(msgspec.Struct, frozen=True):
@@ -105,6 +123,9 @@ def judge(
     rows = {token: mask_of(canvas.ticks, seen.captured.get(token, [])) for token in known.tokens}
     _paint_promises(canvas, rows, answers)
     _paint_told(canvas, known, mine, answers)
+    for each in seen.offloaded:
+        if shard_of(known.condition_id, each.shards) == each.shard:
+            canvas.paint(canvas.ticks.between(each.from_ms, each.until_ms), OFFLOADED)
     for token in known.tokens:
         for run in seen.invalid.get(token, []):
             canvas.paint(canvas.ticks.of_run(run), "FAILED(labelled_invalid)")

@@ -64,6 +64,31 @@ EVENTS: dict[str, Event] = {
     "alert_raised": Event("warning", ("alert", "subject", "detail"), "see OPERATIONS.md#alerts"),
     "alert_recovered": Event("info", ("alert", "subject", "lasted_s"), "the condition is over"),
     "guard_changed": Event("warning", ("level", "free_bytes"), "the disk guard has a new level"),
+    "batch_judged": Event(
+        "info",
+        ("batch", "files", "verdicts", "bytes", "bytes_per_s", "cause"),
+        "a batch was copied and compared with our manifests; its row is in the offload ledger",
+    ),
+    "offload_failed": Event(
+        "warning", ("cause", "detail", "failures", "pause_s"), "the remote failed; files wait here"
+    ),
+    "files_released": Event(
+        "info", ("files", "bytes"), "retention removed local data files on fresh proof"
+    ),
+    "drill_ended": Event(
+        "info", ("path", "problems", "cause"), "a proven file was fetched back and examined"
+    ),
+    "tables_made": Event(
+        "info",
+        ("segments", "files", "rows", "bad", "bytes"),
+        "segments became derived tables, or files of an hour were merged",
+    ),
+    "segment_unfit": Event(
+        "error", ("name", "reason"), "a raw segment is not what its manifest says; see its ticket"
+    ),
+    "derive_failed": Event(
+        "warning", ("failures", "pause_s", "reason"), "a job of the normalizer failed; tried again"
+    ),
     "log_lines_dropped": Event(
         "warning", ("count",), "the log pipe was full; the worker went on without these lines"
     ),

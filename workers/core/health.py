@@ -6,8 +6,9 @@ Promises  whatever a heartbeat says, the answer is a list of findings; a worker 
 
 from collections.abc import Iterator
 
-from workers.core.alerts import ALERTS, Finding
+from workers.core.alerts import Finding
 from workers.core.cadence import Phase
+from workers.core.conditions import ALERTS
 from workers.core.disk import Forecast, fills_soon
 from workers.core.heartbeats import Heartbeat
 from workers.core.instants import utc_text
@@ -189,6 +190,9 @@ def _spool(look: Look, rules: Watchdog) -> Iterator[Finding]:
         if queue.has_consumer and (queue.oldest_s or 0) > rules.backlog_warn_s:
             detail = f"{queue.ready} tickets wait, the oldest for {queue.oldest_s} s"
             yield Finding(alert="backlog_old", subject=queue.name, detail=detail)
+        if queue.failed:
+            detail = f"{queue.failed} tickets, such as {queue.failed_example}"
+            yield Finding(alert="tickets_failed", subject=queue.name, detail=detail)
     if look.spool.quarantined >= rules.quarantine_warn_files:
         detail = f"{look.spool.quarantined} files in spool/quarantine"
         yield Finding(alert="quarantine_grew", detail=detail)

@@ -7,6 +7,8 @@ Never  guesses a zone: text without one is UTC because every venue field that la
 import re
 from datetime import UTC, datetime, timedelta
 
+from workers.core.errors import NeedsAPerson
+
 NS_PER_MS = 1_000_000
 MS_PER_HOUR = 3_600_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -17,6 +19,8 @@ _STAMP = re.compile(
     r"(?:Z|([+-])(\d\d)(?::?(\d\d)(?::(\d\d))?)?)?",
     re.ASCII,
 )
+_SPAN = re.compile(r"(\d+)([smhd])", re.ASCII)
+_SPAN_MS = {"s": 1000, "m": 60_000, "h": MS_PER_HOUR, "d": 24 * MS_PER_HOUR}
 
 
 def _moment(ms: int) -> datetime:
@@ -65,3 +69,20 @@ def parse_utc(text: str) -> int:
         offset_s = int(found[9]) * 3600 + int(found[10] or 0) * 60 + int(found[11] or 0)
         offset_s = -offset_s if found[8] == "-" else offset_s
     return (int(moment.timestamp()) - offset_s) * 1000 + millis
+
+
+def moment_ms(text: str, now_ms: int) -> int:
+    """A moment as a person types it: RFC 3339 in UTC, seconds optional, or a span back from now.
+
+    Raises:
+        NeedsAPerson: it is neither.
+    """
+    span = _SPAN.fullmatch(text)
+    if span:
+        return now_ms - int(span[1]) * _SPAN_MS[span[2]]
+    try:
+        return parse_utc(f"{text}:00" if re.fullmatch(r".*T\d\d:\d\d", text) else text)
+    except ValueError as error:
+        raise NeedsAPerson(
+            f"read the time {text!r}: {error}", hint='such as "2026-11-21T14:00", "90m", "6h", "2d"'
+        ) from error

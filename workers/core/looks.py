@@ -50,12 +50,14 @@ class Unread(msgspec.Struct, frozen=True):
 class Queue(msgspec.Struct, frozen=True, kw_only=True):
     """Tickets of one queue; `oldest` is the ready one of the oldest segment, `oldest_s` its age.
 
+    `failed_example` is the first failed one with its reason.
     Without a consumer tickets wait by design, until one is installed.
     """
 
     name: str
     ready: int = 0
     failed: int = 0
+    failed_example: str = ""
     oldest: str = ""
     oldest_s: int | None = None
     has_consumer: bool = False

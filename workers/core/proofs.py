@@ -22,11 +22,24 @@ from workers.core.story import Told, request_number
 PROBLEMS_MAX = 20
 
 
+class Unread(msgspec.Struct, frozen=True):
+    """Requests whose rows are not here, by their numbers (both ends inclusive).
+
+    `run` is `<worker>.<run>`; `tokens` of a books segment, None = the requests of a ledger.
+    """
+
+    run: str
+    tokens: frozenset[str] | None
+    first: int
+    last: int
+
+
 class Proof(msgspec.Struct):
     """What was found in one segment; runs are of request numbers, keys `<worker>.<run>`.
 
     `asked` is every request of a ledger; `promised` the rows it promises and `held` the rows a
-    books segment has, by (key, token); `stopped` the runs that ended as asked.
+    books segment has, by (key, token); `stopped` the runs that ended as asked. `unread` is what
+    its manifest says of a data file that retention let go: rows that are elsewhere, not missing.
     """
 
     name: str
@@ -41,6 +54,7 @@ class Proof(msgspec.Struct):
     promised: dict[tuple[str, str], list[Run]] = {}
     held: dict[tuple[str, str], list[Run]] = {}
     stopped: list[str] = []
+    unread: Unread | None = None
 
     def accuse(self, problem: str) -> None:
         """Note a problem; of many in one segment the first are enough."""
@@ -82,6 +96,23 @@ def examine(proof: Proof, manifest: SegmentManifest, stream: bytes) -> None:
         proof.accuse(problem)
     proof.hashes = msgspec.structs.asdict(told.told().hashes)
     gather(proof, manifest.kind, good, market, run=f"{manifest.worker}.{manifest.run}")
+
+
+def trust(proof: Proof, manifest: SegmentManifest) -> None:
+    """Take a manifest's word for rows that are not here; adds to `proof`."""
+    told = manifest.told
+    is_ledger = manifest.kind == "ledger"
+    run = f"{manifest.worker}.{told.run or manifest.run}"
+    if is_ledger and manifest.ended == "stop":
+        proof.stopped.append(run)
+    if told.first_request is None or not (is_ledger or manifest.kind == "books"):
+        return
+    proof.unread = Unread(
+        run=run,
+        tokens=None if is_ledger else frozenset(each.token_id for each in told.captured),
+        first=told.first_request,
+        last=told.last_request or told.first_request,
+    )
 
 
 def gather(

@@ -19,6 +19,9 @@ ROOTS = {
     "health": "manifests/health",
     "disk": "manifests/disk",
     "alerts": "manifests/alerts",
+    "upload": "manifests/upload",
+    "retention": "manifests/retention",
+    "drill": "manifests/drill",
 }
 DATA_SUFFIX = ".jsonl.gz"
 OPEN_SUFFIX = ".jsonl.gz.open"

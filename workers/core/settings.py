@@ -13,6 +13,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from workers.core.settings_keep import Normalizer, Offload, Retention
 from workers.core.settings_scope import (
     NAME_PATTERN,
     Discovery,
@@ -28,6 +29,9 @@ __all__ = [
     "Alerts",
     "Collector",
     "Discovery",
+    "Normalizer",
+    "Offload",
+    "Retention",
     "Schedule",
     "Section",
     "Segments",
@@ -279,5 +283,8 @@ class Settings(Section, frozen=True, kw_only=True):
     schedule: Schedule = Schedule()
     collector: Collector = Collector()
     segments: Segments = Segments()
+    normalizer: Normalizer = Normalizer()
+    offload: Offload = Offload()
+    retention: Retention = Retention()
     watchdog: Watchdog = Watchdog()
     alerts: Alerts = Alerts()

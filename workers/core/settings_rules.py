@@ -125,6 +125,11 @@ ORDERS: Final = (
         "or a collector counts as blind between two warm ticks",
     ),
     _below(
+        "offload.interval_s",
+        "watchdog.backlog_warn_s",
+        "or files count as stuck while they wait for their batch",
+    ),
+    _below(
         "watchdog.disk_pause_free_bytes",
         "watchdog.disk_stop_opening_free_bytes",
         "the levels are passed one after the other as the disk fills",
@@ -178,6 +183,9 @@ def _places(settings: Settings) -> Iterator[Conflict]:
         yield Conflict(("data_dir",), "~ and $ are not expanded here; write the path out")
     if "\0" in settings.data_dir:
         yield Conflict(("data_dir",), "a path has no NUL byte in it")
+    remote = settings.offload.remote
+    if remote.startswith((".", "/")) and "$" in remote:
+        yield Conflict(("offload.remote",), "$ is not expanded here; write the path out")
     for key in ("gamma_url", "clob_url"):
         if _PLAIN_HTTP.match(getattr(settings.venue, key)):
             message = "plain http is for this machine only (127.0.0.1, localhost); use https"

@@ -126,6 +126,18 @@ def move(source: Path, target: Path) -> None:
         sync_directory(source.parent)
 
 
+def remove(path: Path) -> None:
+    """Take a name away for good, or find it gone already; the directory is synced.
+
+    Only for what is proven elsewhere or made anew: published files go by retention alone.
+    """
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return
+    sync_directory(path.parent)
+
+
 def read_regular(path: Path, limit_bytes: int) -> bytes:
     """A regular file of bounded size, without following a link or waiting for a pipe.
 

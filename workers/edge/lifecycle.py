@@ -49,6 +49,7 @@ class Bench(msgspec.Struct, frozen=True):
 
     settings: Settings
     config_sha256: str
+    remote: str
     data: DataDir
     writer: Writer
     world: World
@@ -154,6 +155,7 @@ def _prepare(worker: str, arguments: argparse.Namespace, world: World, log: Even
     return Bench(
         settings=settings,
         config_sha256=loaded.config_sha256,
+        remote=loaded.remote,
         data=data,
         writer=writer,
         world=world,

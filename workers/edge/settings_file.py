@@ -42,12 +42,14 @@ class Loaded(Struct, frozen=True):
     """What a settings file says, and which file said it.
 
     `data_dir` is absolute: a relative one starts above `config/` when the file lies in one, else
-    beside the file.  `config_sha256` is of the bytes of the file.
+    beside the file, and so does the directory that `remote` may be.  `config_sha256` is of the
+    bytes of the file.
     """
 
     settings: Settings
     path: Path
     data_dir: Path
+    remote: str
     config_sha256: str
 
 
@@ -69,7 +71,9 @@ def load(path: Path) -> Loaded:
     home = path.absolute().parent
     base = home.parent if home.name == "config" else home
     digest = hashlib.sha256(raw).hexdigest()
-    return Loaded(judged.settings, path, base / judged.settings.data_dir, digest)
+    settings, remote = judged.settings, judged.settings.offload.remote
+    remote = str(base / remote) if remote.startswith((".", "/")) else remote
+    return Loaded(settings, path, base / settings.data_dir, remote, digest)
 
 
 def schema_text() -> str:
@@ -101,7 +105,7 @@ def _check(path: Path) -> int:
     except NeedsAPerson as error:
         print(f"{error}\n{error.hint}", file=sys.stderr)
         return 1
-    print(f"{path}: no mistakes; data goes to {loaded.data_dir}")
+    print(f"{path}: no mistakes; data goes to {loaded.data_dir}, then to {loaded.remote}")
     return 0
 
 

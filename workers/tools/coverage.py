@@ -3,12 +3,15 @@
 Captured, failed and why, left out by the venue, paused, or nobody there: the states of each
 market add up to what was due, or the exit code is 1.
 
+Of hours whose ledgers retention let go, the captured ticks are still known, and all others are
+OFFLOADED: restored from the remote they can be accounted for. Without --from such hours are left
+out.
+
 A time is RFC 3339 in UTC ("2026-11-21T14:00", "2026-11-21") or a span back from now ("90m", "6h").
 """
 
 import argparse
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -19,6 +22,7 @@ import msgspec
 
 from workers.core.canvas import Gap
 from workers.core.coverage import (
+    OFFLOADED,
     STATES,
     UNEXPLAINED,
     MarketCoverage,
@@ -27,14 +31,16 @@ from workers.core.coverage import (
     judge,
 )
 from workers.core.errors import NeedsAPerson
-from workers.core.instants import ms_text, parse_utc
+from workers.core.instants import moment_ms, ms_text
 from workers.core.lives import Life
 from workers.core.plans import Known
 from workers.edge import terminal
+from workers.edge.offload import ledger
 from workers.edge.spool import archive, state
+from workers.edge.spool.archive import Gathered
 from workers.edge.spool.directory import DataDir
 
-EXIT_FINE, EXIT_WRONG = 0, 1
+EXIT_FINE, EXIT_WRONG, EXIT_CANNOT = 0, 1, 2
 EXAMPLES = """\
 examples:
   orderbooks coverage                              everything since the first universe
@@ -43,23 +49,23 @@ examples:
   orderbooks coverage --json | jq .totals
 
 exit codes: 0 everything is accounted for; 1 a tick is UNEXPLAINED, the states do not add up, or a
-part of the archive cannot be read; 2 cannot do it
+part of the archive cannot be read; 2 cannot do it, or ticks are OFFLOADED: restore their hours
 """
 #: A live worker's newest rows are in its memory; ticks younger than its last row are left out,
 #: but no more than these.
 UNWRITTEN_MAX_MS = 60_000
 SHOWN_GAPS = 30
-_SPAN = re.compile(r"(\d+)([smhd])")
-_UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+RESTORE = "orderbooks restore --to DIR --day D, then orderbooks coverage --data DIR --from D"
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What was found, before it is printed."""
+    """What was found, before it is printed; `is_cut`: what lies before was offloaded."""
 
     from_ms: int
     until_ms: int
     markets: list[MarketCoverage]
     unreadable: list[str]
+    is_cut: bool = False
 
     def totals(self) -> Counter[str]:
         """All states of all markets."""
@@ -93,8 +99,8 @@ def run(arguments: argparse.Namespace) -> int:
     now_ms = time.time_ns() // 1_000_000
     report = report_of(
         DataDir(arguments.data),
-        from_ms=_moment_ms(arguments.from_text, now_ms) if arguments.from_text else 0,
-        until_ms=_moment_ms(arguments.to_text, now_ms) if arguments.to_text else now_ms,
+        from_ms=moment_ms(arguments.from_text, now_ms) if arguments.from_text else 0,
+        until_ms=moment_ms(arguments.to_text, now_ms) if arguments.to_text else now_ms,
         market=arguments.market or "*",
         gap_ms=int(arguments.gaps * 1000),
         now_ms=now_ms,
@@ -103,7 +109,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(_as_json(report), indent=1))
     else:
         _print(report, arguments.by)
-    return EXIT_FINE if report.is_fine() else EXIT_WRONG
+    if not report.is_fine():
+        return EXIT_WRONG
+    return EXIT_CANNOT if report.totals()[OFFLOADED] else EXIT_FINE
 
 
 def report_of(
@@ -113,20 +121,23 @@ def report_of(
 
     Args:
         data: the directory.
-        from_ms: nothing before it counts; nor before the first publication.
+        from_ms: nothing before it counts; nor before the first publication; 0 = from where on
+            nothing was offloaded.
         until_ms: the end; where workers are alive, at most as far as they have written.
         market: a slug or a pattern.
         gap_ms: gaps of at least this length are listed.
         now_ms: the wall clock; nothing after it was due yet.
     """
     end_ms = min(now_ms, until_ms)
-    gathered = archive.gather(data, from_ms=from_ms, until_ms=end_ms, running=_running(data))
+    gathered = _gathered(data, from_ms, end_ms)
     first_ms = gathered.plans.first_ms
     if first_ms is None:
         raise NeedsAPerson(
             f"account for {data.root}: no universe was ever published there",
             hint="discovery publishes one when the venue first answers: `orderbooks status`",
         )
+    first_ms = max(first_ms, gathered.plans_from_ms)
+    begin_ms = max(first_ms, from_ms or gathered.whole_from_ms())
     lives = gathered.lives.listed()
     known = [each for each in gathered.plans.markets.values() if fnmatchcase(each.slug, market)]
     if market != "*" and not known:
@@ -143,14 +154,30 @@ def report_of(
             lives,
             answers.get(each.condition_id, []),
             [label for label in gathered.acknowledged if label.is_about(each.slug)],
-            from_ms=max(from_ms, first_ms),
+            from_ms=begin_ms,
             until_ms=min(end_ms, _written_ms(each, lives, now_ms)),
             gap_ms=gap_ms,
         )
         for each in known
     ]
     judged = [each for each in judged if each.due]
-    return Report(max(from_ms, first_ms), end_ms, judged, gathered.unreadable)
+    is_cut = gathered.plans_from_ms > from_ms or bool(not from_ms and gathered.offloaded)
+    return Report(begin_ms, end_ms, judged, gathered.unreadable, is_cut)
+
+
+def _gathered(data: DataDir, from_ms: int, until_ms: int) -> Gathered:
+    """The archive, read again when retention let go of something meanwhile."""
+    while True:
+        released = ledger.released(data, []).keys()
+        gathered = archive.gather(
+            data,
+            from_ms=from_ms,
+            until_ms=until_ms,
+            running=_running(data),
+            released=released,
+        )
+        if not gathered.unreadable or released == ledger.released(data, []).keys():
+            return gathered
 
 
 def _written_ms(known: Known, lives: list[Life], now_ms: int) -> int:
@@ -172,18 +199,6 @@ def _running(data: DataDir) -> dict[str, str]:
     }
 
 
-def _moment_ms(text: str, now_ms: int) -> int:
-    span = _SPAN.fullmatch(text)
-    if span:
-        return now_ms - int(span[1]) * _UNIT_MS[span[2]]
-    try:
-        return parse_utc(f"{text}:00" if re.fullmatch(r".*T\d\d:\d\d", text) else text)
-    except ValueError as error:
-        raise NeedsAPerson(
-            f"read the time {text!r}: {error}", hint='such as "2026-11-21T14:00", "90m", "6h", "2d"'
-        ) from error
-
-
 def _as_json(report: Report) -> dict[str, object]:
     return {
         "schema": "orderbooks.coverage/1",
@@ -193,6 +208,7 @@ def _as_json(report: Report) -> dict[str, object]:
         "due": report.due(),
         "totals": dict(report.totals()),
         "unreadable": report.unreadable,
+        "is_cut": report.is_cut,
         "markets": [_market_json(each) for each in report.markets],
     }
 
@@ -230,6 +246,10 @@ def _print(report: Report, by: str) -> None:
     verdict = "adds up to" if totals.total() == due else "DOES NOT ADD UP to"
     print(f"{totals.total()} states, {verdict} {due} ticks due")
     _print_gaps([gap for market in report.markets for gap in market.gaps])
+    if report.is_cut or totals[OFFLOADED]:
+        said = ["what lies before was offloaded"] if report.is_cut else []
+        said += [f"{totals[OFFLOADED]} ticks are OFFLOADED"] if totals[OFFLOADED] else []
+        print(f"{'; '.join(said)}: {RESTORE}")
     for each in report.unreadable:
         print(terminal.coloured("unreadable: ", "red") + terminal.printable(each))
 

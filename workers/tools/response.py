@@ -17,6 +17,7 @@ from workers.core.errors import NeedsAPerson
 from workers.core.manifests import SegmentManifest, read_manifest
 from workers.core.segments import MANIFEST_SUFFIX, parse_name
 from workers.edge import terminal
+from workers.edge.offload import ledger as offloads
 from workers.edge.spool import reader
 from workers.edge.spool.directory import DataDir
 
@@ -28,8 +29,8 @@ examples:
 
 A request id stands in every books row and ledger row as `request` or `id`.
 
-exit codes: 0 whole, SHA-256 equal; 1 it cannot be rebuilt, or differs; 2 cannot do it, or no such
-request
+exit codes: 0 whole, SHA-256 equal; 1 it cannot be rebuilt, or differs; 2 cannot do it, no such
+request, or its hour was offloaded
 """
 
 
@@ -104,10 +105,23 @@ def _streams(data: DataDir, kind: str, worker: str, run: str, number: int) -> It
             try:
                 yield reader.read_stream(data.root / manifest.path).data
             except OSError as error:
+                _refuse_offloaded(data, manifest.path)
                 terminal.complain(f"{manifest.path}: {error.strerror}")
     for stream in reader.open_streams(data, kinds=frozenset({kind})):
         if stream.name.worker == worker:
             yield stream.rows
+
+
+def _refuse_offloaded(data: DataDir, path: str) -> None:
+    """Raises NeedsAPerson when retention let go of a data file that may hold what is looked for."""
+    entry = offloads.released(data, []).get(path)
+    if entry is not None:
+        parts = dict(part.partition("=")[::2] for part in path.split("/"))
+        hour = f"--day {parts.get('date')} --hour {parts.get('hour')}"
+        raise NeedsAPerson(
+            f"read {path}: it was offloaded to {entry.remote} and let go here",
+            hint=f"orderbooks restore --to DIR {hour}, then this with --data DIR",
+        )
 
 
 def _manifest(path: Path) -> SegmentManifest | None:

@@ -88,7 +88,7 @@ def _reconcile(data: DataDir) -> int:
     issued, problems = 0, 0
     for path, manifest in reader.manifests(data):
         if isinstance(manifest, SegmentManifest):
-            issued += tickets.issue(data, manifest, data.relative(path))
+            issued += tickets.issue_lacking(data, manifest, data.relative(path))
         else:
             terminal.complain(f"{data.relative(path)}: {manifest}", hint="orderbooks verify")
             problems += 1

@@ -3,29 +3,37 @@
 For each manifest: its schema and place, the file's size, SHA-256 and MD5, the gzip stream to its
 last byte, every row's JSON, its counts counted again, every book's hash hashed again. Then across
 files: the chain of each writer, each ledger against its books, files nobody accounts for.
+Of each derived file: its place, size and hashes, and that what it was made from is here as it was.
 With PATHs (segments, manifests or directories) only those are read, each by itself.
+
+A data file that retention let go is not damage: its manifest stays in the chain, and the file is
+counted as offloaded (`orderbooks offload verify` asks the remote for it). In a directory made by
+`orderbooks restore` chains and ledgers are judged as far as what lies there can show.
 """
 
 import argparse
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from workers.core.chains import breaks
-from workers.core.crossings import crossing
+from workers.core.chains import breaks, breaks_of_part
+from workers.core.crossings import crossing, of_part
 from workers.core.errors import NeedsAPerson
 from workers.core.manifests import Head
+from workers.core.restores import MARKER, RestoredMarker
 from workers.core.segments import DATA_SUFFIX, MANIFEST_SUFFIX
+from workers.core.table_manifests import DATA_SUFFIX as TABLE_SUFFIX
 from workers.edge import terminal
-from workers.edge.spool import labels, proving
+from workers.edge.offload import ledger
+from workers.edge.spool import labels, proving, state, table_proving, tables
 from workers.edge.spool.directory import DataDir
-from workers.edge.spool.proving import Proven, prove
+from workers.edge.spool.proving import Proven
+from workers.edge.spool.table_proving import Derived
 
 EXIT_FINE, EXIT_WRONG = 0, 1
 SETTLE_TRIES = 10
@@ -55,8 +63,11 @@ class Report(msgspec.Struct):
     rows: int = 0
     bytes: int = 0
     hashes: dict[str, int] = {}
+    offloaded: int = 0
+    offloaded_bytes: int = 0
     cut_short: int = 0
     excused_rows: int = 0
+    derived: Derived = msgspec.field(default_factory=Derived)
     problems: list[Problem] = []
     notes: list[str] = []
 
@@ -77,10 +88,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the report; 0 when all is whole, else 1."""
     data = DataDir(arguments.data)
     selected = list(_selected(data, arguments.paths))
+    derived = [each for each in selected if tables.is_derived(data.relative(each))]
+    selected = [each for each in selected if each not in set(derived)]
     work = verified(data, selected, jobs=arguments.jobs)
     if not arguments.paths:
         _verify_across(data, selected, work)
     report = work.report
+    _verify_tables(data, work, derived if arguments.paths else None, jobs=arguments.jobs)
     _label(data, report)
     if arguments.json:
         print(json.dumps(msgspec.to_builtins(report) | {"is_fine": report.is_fine()}, indent=1))
@@ -109,7 +123,8 @@ def _selected(data: DataDir, paths: list[Path]) -> Iterator[Path]:
         if found.is_dir():
             yield from sorted(found.rglob(f"*{MANIFEST_SUFFIX}"))
         else:
-            yield found.with_name(found.name.replace(DATA_SUFFIX, MANIFEST_SUFFIX))
+            name = found.name.removesuffix(DATA_SUFFIX).removesuffix(TABLE_SUFFIX)
+            yield found.with_name(f"{name.removesuffix(MANIFEST_SUFFIX)}{MANIFEST_SUFFIX}")
 
 
 def verified(data: DataDir, paths: list[Path], *, jobs: int) -> Work:
@@ -118,27 +133,65 @@ def verified(data: DataDir, paths: list[Path], *, jobs: int) -> Work:
     progress = terminal.Progress("verified", len(paths))
     kinds: Counter[str] = Counter()
     hashes: Counter[str] = Counter()
-    for proven in _proven(partial(prove, data.root), paths, jobs):
-        proof = proven.proof
-        kinds[proof.kind or "unreadable"] += 1
-        hashes.update(proof.hashes if proof.kind == "books" else {})
-        work.report.rows += proof.rows
-        work.report.bytes += proof.bytes
-        work.report.cut_short += proof.is_cut_short
-        work.report.problems += [Problem(proof.path, each) for each in proof.problems]
-        work.proven.append(proven)
+    absent = []
+    for proven in proving.proved(data.root, paths, jobs=jobs):
+        if proven.absent:
+            absent.append(proven)
+        else:
+            _take(work, proven, kinds)
+            hashes.update(proven.proof.hashes if proven.proof.kind == "books" else {})
         progress.advance()
     progress.end()
+    _settle_absent(data, work, absent, kinds)
     work.report.segments, work.report.hashes = dict(sorted(kinds.items())), dict(hashes)
     return work
 
 
-def _proven(function: Callable[[Path], Proven], paths: list[Path], jobs: int) -> Iterator[Proven]:
-    if jobs <= 1 or len(paths) < 2 * jobs:
-        yield from map(function, paths)
+def _take(work: Work, proven: Proven, kinds: Counter[str]) -> None:
+    proof = proven.proof
+    kinds[proof.kind or "unreadable"] += 1
+    work.report.rows += proof.rows
+    work.report.bytes += proof.bytes
+    work.report.cut_short += proof.is_cut_short
+    work.report.problems += [Problem(proof.path, each) for each in proof.problems]
+    work.proven.append(proven)
+
+
+def _verify_tables(data: DataDir, work: Work, paths: list[Path] | None, *, jobs: int) -> None:
+    """Prove the derived files of these manifests; of all of them (None) the sources, too."""
+    report = work.report
+    chosen = tables.manifest_paths(data) if paths is None else paths
+    progress = terminal.Progress("derived", len(chosen))
+    proofs = []
+    for proof in tables.proved(data.root, chosen, jobs=jobs):
+        proofs.append(proof)
+        progress.advance()
+    progress.end()
+    released = partial(ledger.released, data, report.notes)
+    report.derived, standing = table_proving.by_themselves(data, proofs, released)
+    if paths is None:
+        table_proving.across(data, report.derived, standing)
+    report.problems += [Problem(path, what) for path, what in report.derived.problems]
+    report.notes += report.derived.notes
+
+
+def _settle_absent(data: DataDir, work: Work, absent: list[Proven], kinds: Counter[str]) -> None:
+    """Data files that are gone: let go on a proof that is written down, or lost.
+
+    Retention writes before it removes, so its manifests are read after the files were missed.
+    """
+    if not absent:
         return
-    with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(function, paths, chunksize=4)
+    gone = ledger.released(data, work.report.notes)
+    for proven in absent:
+        entry = gone.get(proven.absent)
+        if entry is None:
+            _take(work, proven, kinds)
+            continue
+        found = proving.trusted(data.root, data.root / proven.proof.path, entry.row.sha256)
+        _take(work, found, kinds)
+        work.report.offloaded += 1
+        work.report.offloaded_bytes += entry.row.bytes
 
 
 def _verify_across(data: DataDir, selected: list[Path], work: Work) -> None:
@@ -155,9 +208,15 @@ def _verify_across(data: DataDir, selected: list[Path], work: Work) -> None:
         report.problems += more.report.problems
         if heads == proving.heads(data):
             break
-    _verify_chains(data, work, proving.heads(data))
-    open_proofs = list(proving.open_proofs(data))
-    crossed = crossing([*(each.proof for each in work.proven), *open_proofs])
+    proofs = [*(each.proof for each in work.proven), *proving.open_proofs(data)]
+    marker = state.read(data.root / MARKER, RestoredMarker)
+    if marker is None:
+        _verify_chains(data, work, proving.heads(data))
+    else:
+        _verify_chains_of_part(work)
+        proofs = of_part(proofs)
+        report.notes.append(f"{MARKER}: a part of an archive, from {marker.remote}: {marker.asked}")
+    crossed = crossing(proofs)
     report.problems += [Problem("ledger and books", each) for each in crossed.problems]
     report.excused_rows = crossed.excused
     for path, what in proving.strays(data):
@@ -182,6 +241,13 @@ def _verify_chains(data: DataDir, work: Work, heads: dict[str, tuple[Head, str]]
                 work.report.problems.append(Problem(found.path, found.detail))
 
 
+def _verify_chains_of_part(work: Work) -> None:
+    for worker in sorted({each.worker for each in work.proven if each.link}):
+        links = [each.link for each in work.proven if each.link and each.worker == worker]
+        for found in breaks_of_part(worker, links):
+            work.report.problems.append(Problem(found.path, found.detail))
+
+
 def _label(data: DataDir, report: Report) -> None:
     """Mark the problems of artifacts that a person has labelled."""
     unreadable: list[str] = []
@@ -194,7 +260,7 @@ def _label(data: DataDir, report: Report) -> None:
 
 
 def _artifact(path: str) -> str:
-    name = path.rpartition("/")[2]
+    name = path.rpartition("/")[2].removesuffix(TABLE_SUFFIX)
     return name.removesuffix(MANIFEST_SUFFIX).removesuffix(DATA_SUFFIX)
 
 
@@ -207,8 +273,16 @@ def _print(report: Report) -> None:
         print(f"note  {terminal.printable(note)}")
     kinds = ", ".join(f"{count} {kind}" for kind, count in report.segments.items()) or "none"
     print(f"segments  {kinds}; {report.rows} rows, {terminal.size(report.bytes)}")
+    if report.derived.files:
+        files = ", ".join(f"{count} {table}" for table, count in report.derived.files.items())
+        print(f"derived   {files}; {terminal.size(report.derived.bytes)}")
     hashes = ", ".join(f"{count} {name}" for name, count in report.hashes.items() if count)
     print(f"hashes    {hashes or 'none'}")
+    if report.offloaded:
+        print(
+            f"offloaded {report.offloaded} segments, {terminal.size(report.offloaded_bytes)}, "
+            "proven before they were let go; check them with `orderbooks offload verify`"
+        )
     if report.cut_short or report.excused_rows:
         print(
             f"deaths    {report.cut_short} segments cut short, {report.excused_rows} rows "

@@ -9,6 +9,7 @@ import pytest
 
 from workers.core.heartbeats import Crash, Heartbeat
 from workers.core.looks import Spool
+from workers.core.manifests import Ticket, encode
 from workers.core.universe import Universe
 from workers.edge.durable import read_regular
 from workers.edge.spool import state
@@ -208,6 +209,30 @@ def test_tickets_are_counted_by_state_and_the_oldest_is_the_oldest_segments(data
     queue = look(data).queues[1]
 
     assert (3, 1, 500, False) == (queue.ready, queue.failed, queue.oldest_s, queue.has_consumer)
+
+
+def test_a_failed_ticket_is_told_with_its_reason_whatever_it_is(data: DataDir):
+    path = ticket(data, "20261121T020000000Z", ".failed")
+    assert path.name in look(data).queues[1].failed_example
+
+    path.write_bytes(
+        encode(
+            Ticket(
+                name="n",
+                kind="books",
+                path="p",
+                manifest="m",
+                bytes=1,
+                sha256="s",
+                reason="conflict: there",
+            )
+        )
+    )
+    assert look(data).queues[1].failed_example.endswith("-0001: conflict: there")
+
+    path.unlink()
+    path.mkdir()
+    assert path.name in look(data).queues[1].failed_example
 
 
 def test_a_queue_has_a_consumer_once_its_lock_exists(data: DataDir):

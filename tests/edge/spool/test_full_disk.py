@@ -1,45 +1,22 @@
 """Holds the recorder on a disk that is really full: a small tmpfs, when root may mount one."""
 
 import os
-import subprocess
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from tests.disks import DISK_BYTES, is_mounted
 from tests.edge.spool.bench import LIMITS, WALL_NS, Bench
 from workers.edge.spool.directory import DataDir
 from workers.edge.spool.recorder import Stream
 
 HEALTH = Stream(subject="collector-00", kind="health")
-DISK_BYTES = 1 << 20
-
-
-def _is_mounted(path: Path) -> bool:
-    return subprocess.run(["mountpoint", "-q", path], check=False).returncode == 0
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of one megabyte and 150 files."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small disk")
-    place = tmp_path / "disk"
-    place.mkdir()
-    options = f"size={DISK_BYTES},nr_inodes=150"
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], capture_output=True, check=False
-    )
-    if done.returncode or not _is_mounted(place):
-        pytest.skip(f"mount is refused here: {done.stderr.decode().strip()}")
-    yield place
-    subprocess.run(["umount", place], check=True)
-    assert not _is_mounted(place)
 
 
 def _fill(place: Path) -> None:
     """Take all the room that is left; bounded by the size of the small disk."""
-    assert _is_mounted(place)
+    assert is_mounted(place)
     with (place / "ballast").open("wb", buffering=0) as file:
         for _ in range(2 * DISK_BYTES // 4096):
             try:

@@ -3,34 +3,38 @@
 Reads     universe, ledger and books segments, published or being written; universe.json; labels
 Promises  of a long archive only the hours asked for are opened, and before them only as much as
           is needed to know which worker was alive with which markets; what cannot be read is
-          listed, never skipped in silence
+          listed, never skipped in silence; a data file that retention let go is no damage: its
+          manifest still says what was captured, and where a ledger is gone the stretch is named
 Never     writes
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import zip_longest
 
 import msgspec
 
 from workers.core import ledger, story
-from workers.core.coverage import Seen
-from workers.core.instants import MS_PER_HOUR, parse_utc
+from workers.core.coverage import Offloaded, Seen
+from workers.core.instants import MS_PER_HOUR
 from workers.core.labels import Acknowledged, Label, stretch_of
-from workers.core.lives import Lives
-from workers.core.manifests import SegmentManifest, read_manifest
+from workers.core.lives import NS_PER_MS, Lives
+from workers.core.manifests import SegmentManifest
 from workers.core.plans import Plans
 from workers.core.runs import Run, Runs
-from workers.core.segments import MANIFEST_SUFFIX, SegmentName, parse_name
 from workers.core.universe import Universe, read_universe
-from workers.edge.spool import labels, reader
+from workers.edge.spool import labels
 from workers.edge.spool.directory import DataDir
+from workers.edge.spool.parts import Part, lines_of, listed
 
-_KINDS = frozenset({"universe", "ledger", "books"})
 _LOADED = b'"kind":"universe"'
 
 
 class Gathered(msgspec.Struct):
-    """Everything coverage is judged from; `seen` by token, not yet by market."""
+    """Everything coverage is judged from; `seen` by token, not yet by market.
+
+    `plans_from_ms`: what was due before it is told by publications that were offloaded.
+    `rests_on` is the SHA-256 of each published segment that was read, or its manifest, by name.
+    """
 
     plans: Plans
     lives: Lives
@@ -38,12 +42,20 @@ class Gathered(msgspec.Struct):
     invalid: dict[str, list[Run]] = {}
     acknowledged: list[Acknowledged] = []
     unreadable: list[str] = []
+    offloaded: list[Offloaded] = []
+    plans_from_ms: int = 0
+    rests_on: dict[str, str] = {}
+
+    def whole_from_ms(self) -> int:
+        """From here on nothing that an account needs was offloaded."""
+        return max([self.plans_from_ms, *(each.until_ms for each in self.offloaded)])
 
     def seen(self, tokens: tuple[str, ...]) -> Seen:
         """What is held of one market."""
         return Seen(
             captured={token: self.captured.get(token, []) for token in tokens},
             invalid={token: self.invalid.get(token, []) for token in tokens},
+            offloaded=self.offloaded,
         )
 
 
@@ -53,20 +65,14 @@ class _Published(msgspec.Struct, frozen=True):
     universe: Universe
 
 
-class _Part(msgspec.Struct, frozen=True):
-    """One segment, wherever it lies: the rows of an open one, or the manifest's path."""
-
-    name: SegmentName
-    hour_ms: int
-    manifest: SegmentManifest | None
-    rows: Callable[[], bytes]
-
-    @property
-    def order(self) -> tuple[str, str, int]:
-        return self.name.worker, self.name.started, self.name.number
-
-
-def gather(data: DataDir, *, from_ms: int, until_ms: int, running: Mapping[str, str]) -> Gathered:
+def gather(
+    data: DataDir,
+    *,
+    from_ms: int,
+    until_ms: int,
+    running: Mapping[str, str],
+    released: Collection[str] = (),
+) -> Gathered:
     """Read what bears on the ticks of from_ms ≤ due < until_ms.
 
     Args:
@@ -74,11 +80,12 @@ def gather(data: DataDir, *, from_ms: int, until_ms: int, running: Mapping[str, 
         from_ms: the first moment.
         until_ms: the end, exclusive.
         running: the run of each worker that is alive now, by worker.
+        released: paths of data files that retention let go, wherever they are now.
     """
     gathered = Gathered(Plans(), Lives())
     said = list(labels.all_labels(data, gathered.unreadable))
     gathered.acknowledged = [stretch_of(each) for each in said if _is_of_coverage(each)]
-    parts = _listed(data, gathered.unreadable, from_ms, until_ms)
+    parts = listed(data, gathered.unreadable, released, from_ms, until_ms)
     _read_universes(data, gathered, parts["universe"], from_ms, until_ms)
     _read_ledgers(gathered, parts["ledger"], from_ms, until_ms)
     for worker, run in running.items():
@@ -86,7 +93,8 @@ def gather(data: DataDir, *, from_ms: int, until_ms: int, running: Mapping[str, 
         if life is not None and life.stopped_ms is None:
             life.is_running = True
     invalid = frozenset(each.artifact for each in said if each.kind == "invalid")
-    _read_books(data, gathered, parts["books"], invalid)
+    _read_books(data, gathered, parts["books"], invalid, from_ms)
+    gathered.offloaded = [each for each in gathered.offloaded if each.until_ms > from_ms]
     return gathered
 
 
@@ -94,75 +102,19 @@ def _is_of_coverage(label: Label) -> bool:
     return label.kind == "acknowledged" and label.market is not None
 
 
-def _listed(
-    data: DataDir, unreadable: list[str], from_ms: int, until_ms: int
-) -> dict[str, list[_Part]]:
-    """Every segment by kind, in order; an open one that is published meanwhile counts once."""
-    parts: dict[str, dict[str, _Part]] = {kind: {} for kind in _KINDS}
-    for stream in reader.open_streams(data, kinds=_KINDS):
-        segment = stream.path.name.partition(".")[0]
-        hour_ms = _started_ms(stream.name) // MS_PER_HOUR * MS_PER_HOUR
-        parts[stream.name.kind][segment] = _Part(stream.name, hour_ms, None, _given(stream.rows))
-    for path in data.manifest_paths():
-        name = parse_name(path.name.removesuffix(MANIFEST_SUFFIX))
-        if name is None or name.kind not in _KINDS:
-            continue
-        hour_ms = _hour_ms(path.parent.parent.name, path.parent.name)
-        if name.kind == "books" and not from_ms - 2 * MS_PER_HOUR < hour_ms < until_ms:
-            continue
-        try:
-            manifest = read_manifest(path.read_bytes())
-        except (OSError, msgspec.MsgspecError) as error:
-            unreadable.append(f"{data.relative(path)}: {error}")
-            continue
-        rows = _rows_of(data, manifest, unreadable)
-        parts[name.kind][manifest.name] = _Part(name, hour_ms, manifest, rows)
-    return {
-        kind: sorted(found.values(), key=lambda each: each.order) for kind, found in parts.items()
-    }
-
-
-def _given(rows: bytes) -> Callable[[], bytes]:
-    return lambda: rows
-
-
-def _rows_of(
-    data: DataDir, manifest: SegmentManifest, unreadable: list[str]
-) -> Callable[[], bytes]:
-    def rows() -> bytes:
-        try:
-            stream = reader.read_stream(data.root / manifest.path)
-        except OSError as error:
-            unreadable.append(f"{manifest.path}: {error.strerror}")
-            return b""
-        if stream.damage:
-            unreadable.append(f"{manifest.path}: {stream.damage}")
-        return stream.data[: stream.data.rfind(b"\n") + 1]
-
-    return rows
-
-
-def _hour_ms(date: str, hour: str) -> int:
-    try:
-        return parse_utc(f"{date.removeprefix('date=')}T{hour.removeprefix('hour=')}:00:00Z")
-    except ValueError:
-        return 0
-
-
-def _started_ms(name: SegmentName) -> int:
-    text = name.started
-    date, clock = f"{text[:4]}-{text[4:6]}-{text[6:8]}", f"{text[9:11]}:{text[11:13]}"
-    return parse_utc(f"{date}T{clock}:{text[13:15]}.{text[15:18]}Z")
-
-
 def _read_universes(
-    data: DataDir, gathered: Gathered, parts: list[_Part], from_ms: int, until_ms: int
+    data: DataDir, gathered: Gathered, parts: list[Part], from_ms: int, until_ms: int
 ) -> None:
     """The publications in force, and the very first, which begins the archive."""
     before = [part for part in parts if part.hour_ms + MS_PER_HOUR <= from_ms]
     within = [part for part in parts if from_ms - MS_PER_HOUR < part.hour_ms < until_ms]
-    found = []
-    for part in [*before[:1], *before[1:][-1:], *within]:
+    found: list[Universe] = []
+    needed = [*before[:1], *before[1:][-1:], *within]
+    behind_gap = 0
+    _rest(gathered, needed)
+    for part in needed:
+        if part.is_offloaded:
+            behind_gap = len(found)
         for line in lines_of(part.rows()):
             try:
                 found.append(msgspec.json.decode(line, type=_Published).universe)
@@ -176,6 +128,10 @@ def _read_universes(
         pass
     except (OSError, msgspec.MsgspecError) as error:
         gathered.unreadable.append(f"{data.relative(data.universe)}: {error}")
+    if any(part.is_offloaded for part in needed):
+        # Each publication lists every market of its time.
+        published_ms = (each.published_ms for each in found[behind_gap:])
+        gathered.plans_from_ms = min(published_ms, default=until_ms)
     ordered = sorted(found, key=lambda each: each.published_ms)
     for universe, later in zip_longest(ordered, ordered[1:]):
         # A crash between the row and universe.json repeats the number: only the later one was
@@ -184,10 +140,12 @@ def _read_universes(
             gathered.plans.saw(universe)
 
 
-def _read_ledgers(gathered: Gathered, parts: list[_Part], from_ms: int, until_ms: int) -> None:
+def _read_ledgers(gathered: Gathered, parts: list[Part], from_ms: int, until_ms: int) -> None:
     for worker in sorted({part.name.worker for part in parts}):
         own = [part for part in parts if part.name.worker == worker]
-        for part in _with_context(own, from_ms, until_ms):
+        needed = _with_context(own, from_ms, until_ms)
+        _rest(gathered, needed)
+        for part in needed:
             manifest = part.manifest
             gathered.lives.read(
                 worker,
@@ -198,18 +156,63 @@ def _read_ledgers(gathered: Gathered, parts: list[_Part], from_ms: int, until_ms
             )
             if manifest is not None and manifest.ended == "cut_short":
                 gathered.lives.ledger_cut_short(worker)
+        gathered.offloaded += _stretches(needed, until_ms)
 
 
-def _with_context(own: list[_Part], from_ms: int, until_ms: int) -> list[_Part]:
+def _rest(gathered: Gathered, parts: list[Part]) -> None:
+    published = (part.manifest for part in parts if part.manifest is not None)
+    gathered.rests_on.update((each.name, each.sha256) for each in published)
+
+
+def _stretches(parts: list[Part], until_ms: int) -> Iterator[Offloaded]:
+    """The stretches of one worker that nothing here tells of.
+
+    Each lasts until a row lists the shard's markets again; where no later segment is here, to the
+    end of its hour.
+    """
+    gap: Part | None = None
+    end_ms = 0
+    for part in parts:
+        loaded_ms = _first_load_ms(part.rows()) if gap else None
+        if part.is_offloaded:
+            gap, end_ms = gap or part, part.hour_ms + MS_PER_HOUR
+        elif gap and loaded_ms is not None:
+            yield from _stretch(gap, loaded_ms)
+            gap = None
+        elif gap:
+            end_ms = until_ms
+    if gap:
+        yield from _stretch(gap, end_ms)
+
+
+def _stretch(gap: Part, until_ms: int) -> Iterator[Offloaded]:
+    manifest = gap.manifest
+    if manifest is not None and manifest.shard is not None and manifest.shards:
+        yield Offloaded(gap.hour_ms, until_ms, manifest.shard, manifest.shards)
+
+
+def _first_load_ms(rows: bytes) -> int | None:
+    at = rows.find(_LOADED)
+    if at < 0:
+        return None
+    try:
+        row = ledger.read_row(rows[rows.rfind(b"\n", 0, at) + 1 : rows.find(b"\n", at)])
+    except msgspec.MsgspecError:
+        return None  # _ledger_rows names it.
+    return row.at_wall_ns // NS_PER_MS + 1 if isinstance(row, ledger.Loaded) else None
+
+
+def _with_context(own: list[Part], from_ms: int, until_ms: int) -> list[Part]:
     """The segments of the hours asked for, one behind them, and those before that say who lived.
 
-    Before them: back to one that loads a universe, because it lists every market of the shard.
+    Before them: back to one that loads a universe, because it lists every market of the shard,
+    or to one that was offloaded, which no one can read on behalf of the hours asked for.
     """
     first = sum(part.hour_ms + MS_PER_HOUR <= from_ms for part in own)
     last = sum(part.hour_ms < until_ms for part in own)
     while first > 0:
         first -= 1
-        if _LOADED in own[first].rows():
+        if own[first].is_offloaded or _LOADED in own[first].rows():
             break
     return own[first : last + 1]
 
@@ -223,7 +226,7 @@ def _ledger_rows(rows: bytes, unreadable: list[str]) -> Iterator[ledger.Row]:
 
 
 def _read_books(
-    data: DataDir, gathered: Gathered, parts: list[_Part], invalid: frozenset[str]
+    data: DataDir, gathered: Gathered, parts: list[Part], invalid: frozenset[str], from_ms: int
 ) -> None:
     for part in parts:
         manifest = part.manifest
@@ -233,10 +236,12 @@ def _read_books(
             continue
         if manifest.ended == "cut_short":
             gathered.lives.cut_short(manifest.worker, manifest.told.run or manifest.run)
-        problem = _problem_of_file(data, manifest)
+        problem = "" if part.is_offloaded else _problem_of_file(data, manifest)
         if problem:
             gathered.unreadable.append(f"{manifest.path}: {problem}")
             continue
+        if manifest.told.last_due_ms is None or manifest.told.last_due_ms >= from_ms:
+            _rest(gathered, [part])
         held = gathered.invalid if manifest.name in invalid else gathered.captured
         for run in manifest.told.captured:
             held.setdefault(run.token_id, []).append(run)
@@ -251,11 +256,6 @@ def _problem_of_file(data: DataDir, manifest: SegmentManifest) -> str:
     if size_bytes != manifest.bytes:
         return f"{size_bytes} bytes, its manifest says {manifest.bytes}"
     return ""
-
-
-def lines_of(rows: bytes) -> list[bytes]:
-    """The lines of whole rows; cut at the line feed only, a carriage return may stand inside."""
-    return rows[:-1].split(b"\n") if rows else []
 
 
 def _runs_of(rows: bytes) -> list[Run]:

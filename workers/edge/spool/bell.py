@@ -10,7 +10,8 @@ from typing import Protocol
 
 import msgspec
 
-from workers.core.alerts import ALERTS, Active, Finding, weigh
+from workers.core.alerts import Active, Finding, weigh
+from workers.core.conditions import ALERTS
 from workers.core.instants import utc_text
 from workers.core.reports import AlertsManifest
 from workers.core.scrubbing import scrubbed

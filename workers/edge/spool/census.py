@@ -17,6 +17,7 @@ import msgspec
 
 from workers.core.heartbeats import Crash, Heartbeat
 from workers.core.looks import Queue, Spool, Unread
+from workers.core.manifests import read_ticket
 from workers.core.segments import parse_name
 from workers.core.universe import Universe, read_universe
 from workers.edge import durable
@@ -136,8 +137,21 @@ class Census:
         listed = self._listed(folder, wall_ns, lambda names: _counted(name, names))
         queue = listed if isinstance(listed, Queue) else Queue(name=name)
         oldest_s = self._ticket_age_s(folder, queue.oldest, wall_ns)
-        has_consumer = os.path.lexists(folder / ".lock")
-        return msgspec.structs.replace(queue, oldest_s=oldest_s, has_consumer=has_consumer)
+        return msgspec.structs.replace(
+            queue,
+            oldest_s=oldest_s,
+            failed_example=self._reason(folder, queue.failed_example),
+            has_consumer=os.path.lexists(folder / ".lock"),
+        )
+
+    def _reason(self, folder: Path, name: str) -> str:
+        if not name:
+            return ""
+        try:
+            ticket = read_ticket(durable.read_regular(folder / name, STATE_MAX_BYTES))
+        except (OSError, ValueError, msgspec.MsgspecError) as error:
+            return f"{name}: {error}"
+        return f"{name.removesuffix(FAILED)}: {ticket.reason or 'no reason given'}"
 
     def _ticket_age_s(self, folder: Path, name: str, wall_ns: int) -> int | None:
         try:
@@ -192,6 +206,7 @@ def _counted(name: str, names: list[str]) -> Queue:
         name=name,
         ready=len(ready),
         failed=sum(each.endswith(FAILED) for each in names),
+        failed_example=next((each for each in names if each.endswith(FAILED)), ""),
         oldest=min(ready, key=_started, default=""),
     )
 

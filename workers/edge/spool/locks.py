@@ -15,15 +15,18 @@ from workers.edge import durable
 _held: dict[Path, int] = {}
 
 
-def own(folder: Path) -> None:
+def own(folder: Path) -> int:
     """Hold a directory for the life of this process.
+
+    Returns:
+        The descriptor of the lock: a child that inherits it holds the directory as well.
 
     Raises:
         Temporary: another process holds it.
     """
     path = folder / ".lock"
     if path in _held:
-        return
+        return _held[path]
     fd = durable.try_lock(path)
     if fd is None:
         raise Temporary(
@@ -33,6 +36,7 @@ def own(folder: Path) -> None:
     os.ftruncate(fd, 0)
     os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
     _held[path] = fd
+    return fd
 
 
 def is_owned(folder: Path) -> bool:

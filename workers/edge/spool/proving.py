@@ -8,13 +8,15 @@ Never     writes
 
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from workers.core.chains import Link
 from workers.core.manifests import Head, SegmentManifest, read_head, read_manifest
-from workers.core.proofs import Proof, examine, examine_place, gather
+from workers.core.proofs import Proof, examine, examine_place, gather, trust
 from workers.core.segments import (
     DATA_SUFFIX,
     MANIFEST_DRAFT_SUFFIX,
@@ -30,11 +32,25 @@ _EVIDENCE = frozenset({"books", "ledger"})
 
 
 class Proven(msgspec.Struct):
-    """One manifest: its link in the chain, if it can be read, and what its segment proves."""
+    """One manifest: its link in the chain, if it can be read, and what its segment proves.
+
+    `absent` is the path of a data file that is not there: damage, unless retention let it go.
+    """
 
     proof: Proof
     worker: str = ""
     link: Link | None = None
+    absent: str = ""
+
+
+def proved(root: Path, paths: list[Path], *, jobs: int) -> Iterator[Proven]:
+    """`prove` each manifest, in `jobs` processes."""
+    function = partial(prove, root)
+    if jobs <= 1 or len(paths) < 2 * jobs:
+        yield from map(function, paths)
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        yield from pool.map(function, paths, chunksize=4)
 
 
 def prove(root: Path, path: Path) -> Proven:
@@ -44,6 +60,37 @@ def prove(root: Path, path: Path) -> Proven:
         root: the data directory.
         path: of the manifest.
     """
+    proven, manifest = _read(root, path)
+    if manifest is None:
+        return proven
+    try:
+        _prove_file(proven.proof, manifest, _data_of(path))
+    except OSError as error:
+        proven.proof.accuse(f"its data file: {error.strerror}")
+        if isinstance(error, FileNotFoundError):
+            proven.absent = _data_of(path).relative_to(root).as_posix()
+    return proven
+
+
+def trusted(root: Path, path: Path, sha256: str) -> Proven:
+    """What the manifest of a data file says that retention let go on the proof of `sha256`."""
+    proven, manifest = _read(root, path)
+    if manifest is not None:
+        if manifest.sha256 != sha256:
+            proven.proof.accuse(
+                f"retention let go of a file with sha256 {sha256}, its manifest says "
+                f"{manifest.sha256}"
+            )
+        trust(proven.proof, manifest)
+    return proven
+
+
+def _data_of(path: Path) -> Path:
+    return path.with_name(f"{path.name.removesuffix(MANIFEST_SUFFIX)}{DATA_SUFFIX}")
+
+
+def _read(root: Path, path: Path) -> tuple[Proven, SegmentManifest | None]:
+    """A manifest, its link and its place; None with the accusation when it cannot be read."""
     name = path.name.removesuffix(MANIFEST_SUFFIX)
     place = path.relative_to(root).as_posix()
     proof = Proof(name=name, path=place)
@@ -53,21 +100,17 @@ def prove(root: Path, path: Path) -> Proven:
         manifest = read_manifest(encoded)
     except (OSError, msgspec.MsgspecError) as error:
         proof.accuse(f"its manifest cannot be read: {error}")
-        return Proven(proof)
+        return Proven(proof), None
     digest = hashlib.sha256(encoded).hexdigest()
     link = Link(place, manifest.name, manifest.chain, digest)
     proof.kind, proof.is_cut_short = manifest.kind, manifest.ended == "cut_short"
-    data = path.with_name(f"{name}{DATA_SUFFIX}")
     if parsed is None:
         proof.accuse("its name is not one of ours")
     else:
-        for problem in examine_place(manifest, parsed, data.relative_to(root).as_posix()):
+        data = _data_of(path).relative_to(root).as_posix()
+        for problem in examine_place(manifest, parsed, data):
             proof.accuse(problem)
-    try:
-        _prove_file(proof, manifest, data)
-    except OSError as error:
-        proof.accuse(f"its data file: {error.strerror}")
-    return Proven(proof, manifest.worker, link)
+    return Proven(proof, manifest.worker, link), manifest
 
 
 def _prove_file(proof: Proof, manifest: SegmentManifest, path: Path) -> None:

@@ -55,7 +55,7 @@ def ticket_head(data: DataDir, head: Head) -> int:
     path = manifest_path(data, head)
     if head.name is None or not path.exists():
         return 0
-    return tickets.issue(data, read_manifest(path.read_bytes()), data.relative(path))
+    return tickets.issue_lacking(data, read_manifest(path.read_bytes()), data.relative(path))
 
 
 def manifest_path(data: DataDir, link: Head | SegmentManifest) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from workers.core.manifests import SegmentManifest, Ticket, encode, read_ticket, ticket_of
-from workers.core.segments import parse_name
+from workers.core.segments import ROOTS, parse_name
 from workers.edge import durable
 from workers.edge.spool.directory import QUEUES, DataDir
 
@@ -21,7 +21,7 @@ STATES = (READY, DONE, FAILED)
 #: The normalizer reads what came from the venue; the uploader takes everything published.
 QUEUE_KINDS = {
     "normalize": frozenset({"books", "ledger", "pages", "universe"}),
-    "upload": frozenset({"books", "ledger", "pages", "universe", "health", "disk", "alerts"}),
+    "upload": frozenset(ROOTS),
 }
 
 
@@ -36,6 +36,12 @@ def issue(data: DataDir, manifest: SegmentManifest, manifest_path: str) -> int:
             durable.replace(folder / f"{manifest.name}{READY}", ticket)
             issued += 1
     return issued
+
+
+def issue_lacking(data: DataDir, manifest: SegmentManifest, manifest_path: str) -> int:
+    """As `issue`, for a segment of any age; none for one that retention let go."""
+    is_here = (data.root / manifest.path).exists()
+    return issue(data, manifest, manifest_path) if is_here else 0
 
 
 def waiting(data: DataDir, queue: str, state: str = READY) -> list[Path]:

@@ -1,14 +1,14 @@
 # Needs only make, python3 (3.11 or newer) and python3-venv; ops/setup.sh makes the rest.
 PYTHON_BIN := .venv/bin/python
 CONFIG ?= config/orderbooks.yaml
-TYPED := workers $(wildcard tests/venue tests/demo tests/demo.py)
+TYPED := workers tests/venue tests/demo tests/remotes
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev clients demo run ctl config test crash check format bench docs lock clean
+.PHONY: help env env-dev report clients demo run ctl config test crash offload-crash check format bench docs lock clean
 .NOTPARALLEL:
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 env: # what running needs
 	@ops/setup.sh
@@ -27,6 +27,9 @@ ctl: env ## supervisorctl of what runs: make ctl ARGS="status"
 
 config: env ## check the settings file (CONFIG=…) as the workers read it
 	@$(PYTHON_BIN) -m workers.edge.settings_file check $(CONFIG)
+
+report: ## add what draws the pictures of `orderbooks quality`
+	@ops/setup.sh report
 
 clients: # the official clients, in an environment of their own
 	@ops/setup.sh clients
@@ -47,6 +50,9 @@ format: env-dev ## put the code into its one form
 crash: env-dev ## kill and starve the spool at every step; about 12 minutes
 	@$(PYTHON_BIN) -m tests.crash $(ARGS)
 
+offload-crash: env-dev ## kill the uploader and rclone 200 times; about 8 minutes
+	@$(PYTHON_BIN) -m tests.crash.offload $(ARGS)
+
 bench: env-dev clients ## measure what the collector can do on this machine
 	@$(PYTHON_BIN) -m tests.bench $(ARGS)
 
@@ -60,7 +66,8 @@ LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 
 lock: ## choose package versions anew (needs uv; UPGRADE=--upgrade takes the newest)
 	@command -v uv >/dev/null || { echo "lock: uv is missing; install it (pip install uv)" >&2; exit 1; }
 	@$(LOCK) $(UPGRADE) -o requirements.lock
-	@$(LOCK) $(UPGRADE) --group dev -c requirements.lock -o requirements-dev.lock
+	@$(LOCK) $(UPGRADE) --group report -c requirements.lock -o requirements-report.lock
+	@$(LOCK) $(UPGRADE) --group dev --group report -c requirements-report.lock -o requirements-dev.lock
 	@$(subst pyproject.toml,tests/venue_tests/clients.in,$(LOCK)) $(UPGRADE) -o requirements-clients.lock
 
 clean: ## remove the environment and caches; never data

@@ -2,6 +2,7 @@
 # Makes .venv and the command .venv/bin/orderbooks, from a lock file with hashes.
 #
 #   ops/setup.sh          what running needs
+#   ops/setup.sh report   and what draws the pictures of `orderbooks quality`
 #   ops/setup.sh dev      and what testing needs
 #   ops/setup.sh clients  .venv-clients: the official clients that the tests point at the venue
 #
@@ -18,9 +19,10 @@ fail() {
 kind=${1:-run}
 case $kind in
     run) lock=requirements.lock ;;
+    report) lock=requirements-report.lock ;;
     dev) lock=requirements-dev.lock ;;
     clients) lock=requirements-clients.lock ;;
-    *) fail "usage: ops/setup.sh [dev|clients]" ;;
+    *) fail "usage: ops/setup.sh [report|dev|clients]" ;;
 esac
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
@@ -83,6 +85,9 @@ END
 chmod +x "$venv/bin/orderbooks"
 
 made_of requirements.lock >"$(stamp run)"
+if [ "$kind" = report ] || [ "$kind" = dev ]; then
+    made_of requirements-report.lock >"$(stamp report)"
+fi
 if [ "$kind" = dev ]; then
     made_of requirements-dev.lock >"$(stamp dev)"
 fi

@@ -3,7 +3,7 @@
 A page has a place for each, between `<!-- made: NAME -->` and `<!-- end -->`.
 
 Reads     the catalogues of workers/core, the command's verbs, the Makefile, module docstrings
-Writes    README.md and docs/*.md, only between those marks
+Writes    the pages of PAGES, only between those marks
 Promises  the same code gives the same pages
 """
 
@@ -14,18 +14,26 @@ from pathlib import Path
 
 import workers
 from workers.core import causes
-from workers.core.alerts import ALERTS
+from workers.core.columns import BAD_REASONS, FLAGS
+from workers.core.conditions import ALERTS
 from workers.core.events import EVENTS
 from workers.core.heartbeats import GUARD_LEVELS
 from workers.core.manifests import ENDINGS
+from workers.core.offload import VERDICTS
+from workers.core.pauses import LIMIT, PAUSES
+from workers.core.rclone_failures import REMOTE_CAUSES
 from workers.core.refusals import QUIET, REASONS
+from workers.core.retention import BARS
 from workers.core.segments import ROOTS
+from workers.core.tables import TABLES as DERIVED
+from workers.core.token_stats import TOKEN_STATS
 from workers.edge.spool.tickets import QUEUE_KINDS
-from workers.tools.__main__ import VERBS
+from workers.tools.verbs import VERBS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (
     *(ROOT / name for name in ("README.md", "ROADMAP.md", "CHANGELOG.md")),
+    ROOT / "config/rclone.example.md",
     *(path for path in sorted((ROOT / "docs").rglob("*.md")) if path.name != "SETTINGS.md"),
 )
 _PLACE = re.compile(r"(<!-- made: ([a-z_]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -48,7 +56,7 @@ def catalogue(head: tuple[str, str], names: Mapping[str, str]) -> str:
 
 def verbs() -> str:
     """What `orderbooks` can do."""
-    return table(("verb", "what"), ([f"`orderbooks {n}`", what] for n, what in VERBS.items()))
+    return table(("verb", "what"), ([f"`orderbooks {n}`", verb.what] for n, verb in VERBS.items()))
 
 
 def targets() -> str:
@@ -128,6 +136,35 @@ def guard_levels() -> str:
     return catalogue(("level", "asks"), GUARD_LEVELS)
 
 
+def verdicts() -> str:
+    """What the remote can turn out to have of a file."""
+    return catalogue(("verdict", "means"), VERDICTS)
+
+
+def bars() -> str:
+    """Why a data file stays on this disk."""
+    return catalogue(("stays", "because"), BARS)
+
+
+def remote_causes() -> str:
+    """What a command of rclone can fail of, the alert it is told as, and its pause."""
+    rows = (
+        [f"`{name}`", each.meaning, f"[{each.alert}](OPERATIONS.md#{each.alert})", each.pause]
+        for name, each in REMOTE_CAUSES.items()
+    )
+    return table(("cause", "means", "alert", "pause"), rows)
+
+
+def pauses() -> str:
+    """How long offload rests after a failure."""
+    rows = [
+        [name, f"{base_s:g} s", "doubled with each failure in a row", f"{cap_s:g} s"]
+        for name, (base_s, cap_s) in PAUSES.items()
+    ]
+    last = [LIMIT, "`offload.limit_pause_s`", "always the same", "`offload.limit_pause_s`"]
+    return table(("pause", "first, at most", "then", "at most"), [*rows, last])
+
+
 def kinds() -> str:
     """The kinds of segments: where they lie, and who gets a ticket."""
     rows = (
@@ -139,6 +176,41 @@ def kinds() -> str:
         for kind, root in ROOTS.items()
     )
     return table(("kind", "below", "queues"), rows)
+
+
+def table_columns() -> str:
+    """Every derived table with its columns."""
+    parts = []
+    for each in DERIVED.values():
+        order = ", ".join(f"`{name}`" for name in each.order)
+        rows = (
+            [
+                f"`{column.name}`",
+                f"{column.kind}{' or null' if column.nullable else ''}",
+                column.unit,
+                column.meaning,
+            ]
+            for column in each.columns
+        )
+        head = f"### `{each.name}` (`{each.schema}`)\n\n{each.about} Order: {order}.\n\n"
+        parts.append(head + table(("column", "type", "unit", "meaning"), rows))
+    return "\n".join(parts)
+
+
+def token_stats() -> str:
+    """The columns of what was mined."""
+    rows = ([f"`{it.name}`", it.kind, it.unit, it.meaning] for it in TOKEN_STATS.columns)
+    return table(("column", "type", "unit", "meaning"), rows)
+
+
+def book_flags() -> str:
+    """What a row of `books` may be flagged with."""
+    return catalogue(("flag", "means"), FLAGS)
+
+
+def bad_reasons() -> str:
+    """Why a raw row is no row of its table."""
+    return catalogue(("reason", "means"), BAD_REASONS)
 
 
 def reading_order() -> str:
@@ -155,6 +227,8 @@ TABLES: dict[str, Callable[[], str]] = {
     for made in (
         *(verbs, targets, exit_codes, alerts, events, request_causes, skip_causes),
         *(refusal_reasons, market_refusals, endings, guard_levels, kinds, reading_order),
+        *(table_columns, book_flags, bad_reasons, token_stats),
+        *(verdicts, bars, remote_causes, pauses),
     )
 }
 

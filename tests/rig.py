@@ -77,6 +77,7 @@ class Rig:
                 "requests_per_10s": 400,
             },
             "segments": {"flush_interval_s": 0.3, "sync_interval_s": 0.6, "retry_pause_s": 0.2},
+            "offload": {"remote": str(self.folder / "remote")},
         }
         for name, values in sections.items():
             settings[name] = {**settings.get(name, {}), **values}

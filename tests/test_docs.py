@@ -4,8 +4,10 @@ A change of the code that fails here is told by `make docs` (made tables) or by 
 """
 
 import configparser
+import json
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,9 +19,10 @@ import workers
 from tests import made_tables
 from tests.made_tables import PAGES, ROOT
 from workers.core import coverage, ledger
-from workers.core.alerts import ALERTS, Active
+from workers.core.alerts import Active
 from workers.core.answers import Answer
 from workers.core.cadence import Phase
+from workers.core.conditions import ALERTS
 from workers.core.disk import DiskSeen, Forecast
 from workers.core.heartbeats import Condition, Crash, Guard, Heartbeat, MarketBeat
 from workers.core.labels import KINDS, Label
@@ -27,6 +30,15 @@ from workers.core.looks import ClockSeen, Queue, Unread
 from workers.core.manifests import Chain, Head, Salvage, SegmentManifest, Ticket
 from workers.core.markets import Asked, Market, Token
 from workers.core.messages import Book
+from workers.core.offload import (
+    VERDICTS,
+    CommandRow,
+    DrillManifest,
+    FileRow,
+    GoneRow,
+    RetentionManifest,
+    UploadManifest,
+)
 from workers.core.pages import page_row
 from workers.core.probing import Check
 from workers.core.refusals import Refusal
@@ -39,13 +51,16 @@ from workers.core.reports import (
     SupervisorHealth,
     WorkerHealth,
 )
+from workers.core.restores import RestoredMarker
 from workers.core.rows import answer_head, books_row
 from workers.core.segments import ROOTS
 from workers.core.settings_table import groups
 from workers.core.story import Hashes, ManifestMarket, Ticks, Told
 from workers.core.survey import Question
+from workers.core.table_manifests import Source, TableManifest
 from workers.core.universe import Universe
 from workers.edge import lifecycle
+from workers.edge.offload.rehearsal import Plan, PlannedBatch
 from workers.edge.spool.bell import AlertRow
 from workers.tools import __main__ as command
 
@@ -70,6 +85,12 @@ SHAPES: dict[str, tuple[type[msgspec.Struct], ...]] = {
     ),
     "Disk manifests": (DiskManifest, DiskSeen, Forecast),
     "Alerts manifests": (AlertsManifest, Active, AlertRow),
+    "Upload rows": (UploadManifest, CommandRow, FileRow),
+    "dry_run.json": (Plan, PlannedBatch),
+    "Retention rows": (RetentionManifest, GoneRow),
+    "Drill rows": (DrillManifest,),
+    "restored.json": (RestoredMarker,),
+    "Derived files": (TableManifest, Source),
     "Labels": (Label,),
     "Reports": (Check,),
 }
@@ -89,6 +110,7 @@ CLAIMS = re.compile(
     r"cutting[- ]edge|lightning|effortless|zero data loss|never loses|simply|trivial|unmatched",
     re.IGNORECASE,
 )
+SAMPLE = "docs/samples/upload-manifest.json"
 GATES = {"DONE HERE", "OPEN", "BLOCKED_NEEDS_VPS_ACCESS"}
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _CODE = re.compile(r"`([^`\n]+)`")
@@ -136,6 +158,7 @@ def commands(page: str) -> Iterator[list[str]]:
     for line in [*inline, *blocks]:
         for part in line.partition(" #")[0].split("&&"):
             words = shlex.split(part) if "…" not in part else []
+            words = words[: words.index("|")] if "|" in words else words
             if words and words[0] in ("make", "orderbooks", ".venv/bin/orderbooks"):
                 yield words
 
@@ -156,7 +179,7 @@ def is_command(words: list[str]) -> bool:
 def is_taken(verb: str, *words: str) -> bool:
     """True when a verb takes these words; alone it is a mention."""
     try:
-        command._parser(verb, command._verb(verb)).parse_args(words)
+        command._parser(verb, command.VERBS[verb].load()).parse_args(words)
     except SystemExit:
         return not words
     return True
@@ -369,6 +392,22 @@ def test_decisions_are_numbered_without_a_hole_and_name_what_was_refused():
         assert page.startswith(f"# {path.name[:4]}: ")
         assert ["Context", "Choice", "Refused"] == re.findall(r"^## (.+)$", page, re.MULTILINE)
         assert path.name in text("docs/ARCHITECTURE.md")
+
+
+def test_the_sample_is_a_row_of_the_offload_ledger_and_true_in_itself():
+    raw = (ROOT / SAMPLE).read_bytes()
+    row = msgspec.json.decode(raw, type=UploadManifest)
+    proven = [each for each in row.files if each.verdict == "proven"]
+
+    # Struct by struct: a member that no version writes would be passed over by the decoder.
+    assert json.loads(raw) == msgspec.to_builtins(row)
+    assert row.verdicts == dict(Counter(each.verdict for each in row.files))
+    assert set(row.verdicts) <= set(VERDICTS)
+    assert row.bytes == sum(each.bytes for each in proven)
+    ran = [each.command[1] for each in row.commands]
+    assert {"backend", "copy", "lsjson"} == set(ran)
+    assert ["copy", "lsjson"] == ran[-2:], "what was copied is listed afterwards"
+    assert "orderbooks.upload/1" == row.schema
 
 
 def test_the_changelog_has_the_version_that_runs():

@@ -23,14 +23,19 @@ OWNER = {
     "sentry_sdk": "edge.alerts",
     "supervisor": "edge.fleet",
     "zlib_ng": "edge.deflate",
+    "pyarrow": "edge.parquet",
+    "polars": "edge.frames",
+    "matplotlib": "edge.drawing",
+    "picows": "edge.feed_server",
     "logging": "edge.eventlog",
+    "subprocess": "edge.remote",
 }
 ANYONES = {"msgspec"}
 """Outside packages without an owner: values, not places."""
 DISK_OWNER = "edge.durable"
 DISK_CALLS = {"fsync", "fdatasync", "rename", "renames", "replace", "link", "sync"}
 PURE = {
-    *("__future__", "abc", "base64", "binascii", "bisect", "collections", "contextlib"),
+    *("__future__", "abc", "array", "base64", "binascii", "bisect", "collections", "contextlib"),
     *("dataclasses", "datetime", "decimal", "difflib", "email", "enum", "errno", "fractions"),
     *("functools", "hashlib", "heapq", "itertools", "json", "math", "operator", "re", "string"),
     *("struct", "textwrap", "types", "typing", "unicodedata", "zlib"),
@@ -45,9 +50,37 @@ MAY_IMPORT_EDGES = {
     "edge.rest": {"edge.durable", "edge.deflate"},
     # A segment is a deflate stream: the spool is built on these two.
     "edge.spool": {"edge.durable", "edge.deflate", "edge.spool"},
+    # Offload is rclone over the spool: it ties the two together, for the uploader and the tools.
+    # A drill reads a derived file to its last row group.
+    "edge.offload": {
+        *("edge.durable", "edge.credentials", "edge.remote", "edge.spool", "edge.offload"),
+        *("edge.parquet", "edge.world"),
+    },
+    # Reading answers from segments and tables alike, and knows what the remote alone holds.
+    "edge.reading": {
+        *("edge.deflate", "edge.derived", "edge.durable", "edge.offload", "edge.parquet"),
+        *("edge.reading", "edge.spool"),
+    },
+    # A replay is a stream of what reading finds, in segments or in tables.
+    "edge.replaying": {
+        *("edge.derived", "edge.durable", "edge.parquet", "edge.reading", "edge.replaying"),
+        "edge.spool",
+    },
+    # The past is served on two ports by one loop.
+    "edge.feed_server": {"edge.feed_routes"},
+    # A report is made of frames over derived files, of answers, and of what the spool holds.
+    "edge.reports": {
+        *("edge.derived", "edge.durable", "edge.frames", "edge.reading", "edge.reports"),
+        "edge.spool",
+    },
+    # Derived files are Parquet made from the spool's segments.
+    "edge.derived": {
+        *("edge.durable", "edge.deflate", "edge.parquet", "edge.spool", "edge.derived"),
+        "edge.world",
+    },
 }
 ALWAYS_IMPORTABLE_EDGES = {"edge.durable"}
-DISPATCHERS = {"tools.main", "tools.__main__"}
+DISPATCHERS = {"tools.main", "tools.__main__", "tools.verbs"}
 NO_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "base", "shared", "lib"}
 
 

@@ -20,11 +20,12 @@ from workers.core.ledger import Loaded, Started, Stopped
 from workers.core.reports import AlertsManifest, HealthManifest
 from workers.core.settings import Settings
 from workers.edge.lifecycle import GOOD_START_S
+from workers.edge.remote import GRACE_S
 from workers.edge.spool import state
 from workers.tools.ctl import in_table
 from workers.watchdog import CLOCK_LIMIT_S, RPC_LIMIT_S
 
-FLEET = ("watchdog", "discovery", "collector-00", "collector-01")
+FLEET = ("watchdog", "discovery", "uploader", "normalizer", "collector-00", "collector-01")
 MEMORY_MAX_BYTES = 200_000_000
 
 
@@ -66,7 +67,13 @@ def test_the_table_holds_every_process_module_and_no_other(programs):
 def test_sections_stand_in_the_order_data_flows():
     sections = [line for line in CONF.read_text().splitlines() if line.startswith("[program:")]
 
-    assert ["[program:discovery]", "[program:collector]", "[program:watchdog]"] == sections
+    assert [
+        "[program:discovery]",
+        "[program:collector]",
+        "[program:normalizer]",
+        "[program:uploader]",
+        "[program:watchdog]",
+    ] == sections
 
 
 def test_every_value_has_its_reason_in_the_file():
@@ -98,7 +105,7 @@ def test_only_a_person_keeps_a_worker_down(programs):
 def test_collectors_stop_first_and_the_watchdog_last(programs):
     order = sorted(FLEET, key=lambda name: programs[name].priority)
 
-    assert ["watchdog", "discovery", "collector-00", "collector-01"] == order
+    assert list(FLEET) == order
 
 
 def test_nobody_is_killed_in_the_middle_of_a_step(programs):
@@ -106,6 +113,7 @@ def test_nobody_is_killed_in_the_middle_of_a_step(programs):
 
     assert programs["discovery"].stopwaitsecs >= 2 * settings.discovery.request_timeout_s
     assert programs["collector-00"].stopwaitsecs >= 10 * settings.collector.request_timeout_s
+    assert programs["uploader"].stopwaitsecs >= 2 * GRACE_S
     assert programs["watchdog"].stopwaitsecs >= 2 * (2 * RPC_LIMIT_S + CLOCK_LIMIT_S)
 
 
@@ -205,7 +213,9 @@ def test_the_fleet_starts_answers_refuses_a_second_one_and_stops(rig: FleetRig):
     wait_for(lambda: {each.state for each in rig.seen().processes} == {"RUNNING"})
     assert 0 == rig.ctl("status").returncode
     assert "worker_started" in rig.ctl("tail", "collector-00").stdout
-    wait_for(lambda: health(rig) and len(health(rig).processes) == 4 and health(rig).markets)
+    wait_for(
+        lambda: health(rig) and len(health(rig).processes) == len(FLEET) and health(rig).markets
+    )
     family = [supervisord, *supervisord.children()]
     pss = {each.cmdline()[2]: each.memory_full_info().pss for each in family}
     assert sum(pss.values()) < MEMORY_MAX_BYTES, pss

@@ -1,13 +1,13 @@
-"""`make bench`: everything that is measured, one after the other. About five minutes.
+"""`make bench`: everything that is measured, one after the other. About ten minutes.
 
-python -m tests.bench [speed|lateness|memory …]
+python -m tests.bench [speed|lateness|memory|offload …]
 """
 
 import sys
 
-from tests.bench import lateness, memory, speed
+from tests.bench import lateness, memory, offload, read, speed
 
-BENCHES = {"speed": speed, "lateness": lateness, "memory": memory}
+BENCHES = {"speed": speed, "lateness": lateness, "memory": memory, "offload": offload, "read": read}
 
 
 def main() -> int:

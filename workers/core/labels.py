@@ -2,11 +2,15 @@
 
     labels/<artifact>.label.json, then <artifact>.2.label.json …     (orderbooks.label/1)
 
-| kind         | says                                              | who honours it               |
-|--------------|---------------------------------------------------|------------------------------|
-| invalid      | do not believe it                                 | verify, coverage, normalizer |
-| deprecated   | something better replaces it                      | verify, normalizer           |
-| acknowledged | it is damaged or missing, and a person knows      | verify, coverage             |
+| kind         | says                                         | who honours it                  |
+|--------------|----------------------------------------------|---------------------------------|
+| invalid      | do not believe it                            | verify, coverage, gaps, reading |
+| deprecated   | something better replaces it                 | verify                          |
+| acknowledged | it is damaged or missing, and a person knows | verify, coverage, gaps          |
+
+Retention lets nothing go that has a label. Of the derived tables only `gaps`, which is made again
+when a label comes, applies them: the others name the `segment` of each row, and readers honour the
+label.
 """
 
 import re

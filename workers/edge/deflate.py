@@ -124,3 +124,31 @@ class Inflated:
             self.read_bytes += 1
         self.damage = f"byte {self.read_bytes}: {error}"
         return bytes(out)
+
+
+class BadStream(Exception):
+    """A gzip file that was proven whole and still cannot be decompressed."""
+
+
+def unpacked(source: Iterable[bytes], piece_bytes: int) -> Iterator[bytes]:
+    """Decompress all members of a whole file in pieces of at most `piece_bytes`.
+
+    Twice as fast as `Inflated`, and bounded; what may be damaged is read with that.
+
+    Raises:
+        BadStream: it is damaged, or ends early.
+    """
+    stream = zlib_ng.decompressobj(_GZIP_WBITS)
+    is_whole = True
+    try:
+        for packed in source:
+            left = packed
+            while left:
+                stream = zlib_ng.decompressobj(_GZIP_WBITS) if stream.eof else stream
+                yield stream.decompress(left, piece_bytes)
+                is_whole = stream.eof
+                left = stream.unused_data or stream.unconsumed_tail
+    except zlib_ng.error as error:  # type: ignore[misc] # its stubs call it a variable
+        raise BadStream(str(error)) from error
+    if not is_whole:
+        raise BadStream("it ends early")

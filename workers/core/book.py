@@ -1,0 +1,224 @@
+"""One order book as a value: exact integers, the venue's order, and its hash computed again.
+
+Prices and sizes are micros (millionths): "0.480" is 480_000. The mid of 0.48 and 0.55 is no whole
+number of micros in general, so `mid_half_micros` is twice the mid, exactly.
+
+Promises  what is not exact in micros is refused, never rounded; `json_of` gives the bytes the
+          venue hashed, from the bytes it sent or from the values alone
+Never     judges a price: a crossed or an empty book is a book (VENUE §9 no. 18)
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import msgspec
+
+from workers.core import bookhash, payloads
+from workers.core.bookhash import Verdict
+from workers.core.errors import Refused
+from workers.core.ladders import Ladder, ladder_of
+from workers.core.levels import LEVELS_MAX, Inexact, NotPlain
+from workers.core.sides import ANY, EMPTY, Side, side_of
+from workers.core.states import NO_STATE, Bad, State, States, members
+
+BID, ASK = "bid", "ask"
+SIDES = (BID, ASK)
+_NO_SIDES = (EMPTY, EMPTY)
+#: Tokens whose last sides a reader keeps: some 10 kB each.
+_TOKENS_MAX = 500
+
+
+class Level(msgspec.Struct, frozen=True):
+    """One price and what stands there."""
+
+    price_micros: int
+    size_micros: int
+
+
+class Book(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One book; `spelling` is the venue's bytes where they are at hand, else the values' own."""
+
+    condition_id: str
+    token_id: str
+    venue_ms: int
+    hash: str
+    bids: Ladder
+    asks: Ladder
+    tick_micros: int | None = None
+    min_order_size_micros: int | None = None
+    neg_risk: bool | None = None
+    last_trade_price_micros: int | None = None
+    spelling: bytes = b""
+
+    @property
+    def best_bid(self) -> Level | None:
+        """The highest bid: the venue's last one."""
+        return _best(self.bids, max)
+
+    @property
+    def best_ask(self) -> Level | None:
+        """The lowest ask: the venue's last one."""
+        return _best(self.asks, min)
+
+    @property
+    def mid_half_micros(self) -> int | None:
+        """Twice the mid, or None when a side is empty."""
+        bid, ask = self.best_bid, self.best_ask
+        return None if bid is None or ask is None else bid.price_micros + ask.price_micros
+
+    @property
+    def spread_micros(self) -> int | None:
+        """Best ask minus best bid: negative when crossed; None when a side is empty."""
+        bid, ask = self.best_bid, self.best_ask
+        return None if bid is None or ask is None else ask.price_micros - bid.price_micros
+
+    def side(self, side: str) -> list[Level]:
+        """The levels of "bid" or "ask", the best one first."""
+        ladder = self.bids if side == BID else self.asks
+        ranked = sorted(ladder.levels(), key=lambda each: each[0], reverse=side == BID)
+        return [Level(*each) for each in ranked]
+
+
+def _best(ladder: Ladder, better: Callable[[tuple[int, ...]], int]) -> Level | None:
+    if not ladder.price_micros:
+        return None
+    prices = ladder.price_micros
+    at = len(prices) - 1 - prices[::-1].index(better(prices))
+    return Level(prices[at], ladder.size_micros[at])
+
+
+def read_book(raw: bytes) -> Book:
+    """A book from the venue's bytes.
+
+    Raises:
+        Refused: not a book, or an amount that is not exact in micros.
+    """
+    return BookReader().read(raw)
+
+
+class BookReader:
+    """Reads books one after the other: of a token, what did not change is not read again."""
+
+    def __init__(self) -> None:
+        self._states = States()
+        self._before: dict[str, tuple[Side, Side]] = {}
+
+    def read(self, raw: bytes) -> Book:
+        """The next book; raises Refused as `read_book` does."""
+        if len(self._states.levels) > LEVELS_MAX or len(self._before) > _TOKENS_MAX:
+            self._states = States()
+            self._before.clear()
+        try:
+            state = self._plain(raw) or self._states.read(raw, NO_STATE)
+        except (Bad, Inexact) as error:
+            raise Refused(str(error)) from error
+        levels, tail = self._states.levels, state.tail
+        return Book(
+            condition_id=state.market,
+            token_id=state.token_id,
+            venue_ms=state.venue_ms,
+            hash=state.hash,
+            bids=Ladder(levels, state.bids.ids),
+            asks=Ladder(levels, state.asks.ids),
+            tick_micros=tail.tick_micros,
+            min_order_size_micros=tail.min_order_size_micros,
+            neg_risk=tail.neg_risk,
+            last_trade_price_micros=tail.last_trade_price_micros,
+            spelling=raw,
+        )
+
+    def _plain(self, raw: bytes) -> State | None:
+        """The state as far as a book needs it: not hashed, not checked."""
+        cut = self._states.cut(raw)
+        if cut is None:
+            return None
+        market, token_id, timestamp, told = members(cut.head)
+        bids, asks = self._before.get(token_id, _NO_SIDES)
+        try:
+            bids = side_of(self._states.levels, cut.bids, bids, ANY)
+            asks = side_of(self._states.levels, cut.asks, asks, ANY)
+        except NotPlain:
+            return None
+        self._before[token_id] = (bids, asks)
+        return State(
+            raw, market, token_id, int(timestamp), told, "", bids, asks, cut.tail, (), None
+        )
+
+
+def json_of(book: Book) -> bytes:
+    """The book as the venue spells it: the bytes that were sent, or the same from the values."""
+    if book.spelling:
+        return book.spelling
+    hashed = payloads.Hashed(
+        condition_id=book.condition_id,
+        token_id=book.token_id,
+        venue_ms=book.venue_ms,
+        bid_price_micros=book.bids.price_micros,
+        bid_size_micros=book.bids.size_micros,
+        ask_price_micros=book.asks.price_micros,
+        ask_size_micros=book.asks.size_micros,
+        min_order_size_micros=book.min_order_size_micros or 0,
+        tick_micros=book.tick_micros or 0,
+        neg_risk=bool(book.neg_risk),
+        last_trade_price_micros=book.last_trade_price_micros,
+    )
+    return with_hash(payloads.payload(hashed), book.hash)
+
+
+def with_hash(hashed: bytes, digest: str) -> bytes:
+    """The bytes the venue hashed, with the hash at its place."""
+    return hashed.replace(b'"hash":""', b'"hash":"%b"' % digest.encode(), 1)
+
+
+def hash_verdict(book: Book) -> Verdict:
+    """Compute the venue's hash again and compare."""
+    return bookhash.verdict(json_of(book))
+
+
+def of_values(book: Book) -> Book:
+    """The book without the venue's bytes: what is left must give the same hash."""
+    return msgspec.structs.replace(book, spelling=b"")
+
+
+class LevelChange(msgspec.Struct, frozen=True):
+    """One price whose size differs; a size of 0 means nothing stands there."""
+
+    side: str
+    price_micros: int
+    before_micros: int
+    after_micros: int
+
+
+def changes_between(before: Book, after: Book) -> list[LevelChange]:
+    """What changed, level by level: asks from the highest, then bids from the highest."""
+    return [
+        *_side_changes(ASK, before.asks, after.asks),
+        *_side_changes(BID, before.bids, after.bids),
+    ]
+
+
+def _side_changes(side: str, before: Ladder, after: Ladder) -> Iterator[LevelChange]:
+    old, new = dict(before.levels()), dict(after.levels())
+    for price in sorted(old.keys() | new.keys(), reverse=True):
+        was, now = old.get(price, 0), new.get(price, 0)
+        if was != now:
+            yield LevelChange(side, price, was, now)
+
+
+def changed(before: Book, changes: Iterable[LevelChange], like: Book) -> Book:
+    """`before` after the changes, with the other members of `like`.
+
+    If these are all the changes there were, its hash is the one that `like` carries.
+    """
+    sides = {BID: dict(before.bids.levels()), ASK: dict(before.asks.levels())}
+    for each in changes:
+        if each.after_micros:
+            sides[each.side][each.price_micros] = each.after_micros
+        else:
+            sides[each.side].pop(each.price_micros, None)
+    bids = sorted(sides[BID].items())
+    asks = sorted(sides[ASK].items(), reverse=True)
+    return msgspec.structs.replace(like, bids=_of(bids), asks=_of(asks), spelling=b"")
+
+
+def _of(levels: list[tuple[int, int]]) -> Ladder:
+    return ladder_of([each[0] for each in levels], [each[1] for each in levels])

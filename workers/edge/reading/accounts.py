@@ -1,0 +1,167 @@
+"""Coverage, for answers: what became of ticks that were due.
+
+Reads     what `edge.spool.archive` reads; heartbeats, for workers that are alive
+Promises  ticks that a living worker may still hold in its memory are called not written yet, and
+          never a gap of another cause; what is read for an answer is proven like any other file
+Never     writes
+"""
+
+import time
+from collections import Counter, OrderedDict
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import msgspec
+
+from workers.core.coverage import (
+    Answered,
+    MarketCoverage,
+    answers_by_market,
+    is_responsible,
+    judge,
+)
+from workers.core.evidence import NOT_WRITTEN
+from workers.core.instants import MS_PER_HOUR
+from workers.core.lives import Life
+from workers.core.plans import DueTicks, Known
+from workers.core.segments import MANIFEST_SUFFIX, ROOTS, parse_name
+from workers.edge.reading.findings import Findings
+from workers.edge.reading.folders import Folders, hour_folder, hour_of
+from workers.edge.reading.vault import Vault
+from workers.edge.spool import archive, state
+from workers.edge.spool.archive import Gathered
+from workers.edge.spool.directory import DataDir
+
+#: A live worker's newest rows are in its memory; ticks younger than its last row are left out,
+#: but no more than these.
+UNWRITTEN_MAX_MS = 60_000
+_KEPT = 32
+
+
+class _Account(msgspec.Struct, frozen=True):
+    """What was gathered for some hours, and when."""
+
+    gathered: Gathered
+    lives: list[Life]
+    answers: dict[str, list[Answered]]
+    now_ms: int
+
+
+class Accounts:
+    """Causes of missed ticks, by the hours they lie in."""
+
+    def __init__(self, data: DataDir, folders: Folders, vault: Vault) -> None:
+        self._data, self._folders, self._vault = data, folders, vault
+        self._kept: OrderedDict[tuple[object, ...], _Account] = OrderedDict()
+
+    def states(self, known: Known, from_ms: int, until_ms: int, findings: Findings) -> Counter[str]:
+        """What became of the ticks of a market in from_ms ≤ due < until_ms."""
+        account = self._account(hour_of(from_ms), hour_of(until_ms - 1) + MS_PER_HOUR, findings)
+        known = account.gathered.plans.markets.get(known.condition_id, known)
+        written_ms = min(until_ms, max(from_ms, _written_ms(known, account)))
+        counts: Counter[str] = Counter()
+        if written_ms > from_ms:
+            counts = _judged(account, known, from_ms, written_ms, 1 << 62).counts()
+        counts[NOT_WRITTEN] += DueTicks(known.plans, written_ms, until_ms).size
+        return +counts
+
+    def coverage(
+        self, from_ms: int, until_ms: int, slug: str, gap_ms: int, findings: Findings
+    ) -> list[MarketCoverage]:
+        """Every market of a pattern that had a tick due in from_ms ≤ due < until_ms."""
+        account = self._account(from_ms, until_ms, findings)
+        found = [
+            _judged(account, each, from_ms, min(until_ms, _written_ms(each, account)), gap_ms)
+            for each in account.gathered.plans.markets.values()
+            if fnmatchcase(each.slug, slug)
+        ]
+        return [each for each in found if each.due]
+
+    def _account(self, from_ms: int, until_ms: int, findings: Findings) -> _Account:
+        self._prove(from_ms, until_ms, findings)
+        places = [hour_folder(root, hour) for root, hour in self._places(from_ms, until_ms)]
+        open_files = [
+            self._folders.names(f"spool/open/{worker}")
+            for worker in self._folders.names("spool/open")
+        ]
+        running = _running(self._data)
+        alive = time.time_ns() // 1_000_000_000 if running else 0
+        names = tuple(self._folders.names(place) for place in places)
+        key = (from_ms, until_ms, names, tuple(open_files), self._folders.names("labels"), alive)
+        if key not in self._kept:
+            self._kept[key] = self._gather(from_ms, until_ms, running)
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        account = self._kept[key]
+        for each in account.gathered.unreadable:
+            path, _, what = each.partition(": ")
+            findings.damaged(path, what)
+        return account
+
+    def _gather(self, from_ms: int, until_ms: int, running: dict[str, str]) -> _Account:
+        gathered = archive.gather(
+            self._data,
+            from_ms=from_ms,
+            until_ms=until_ms,
+            running=running,
+            released=self._vault.released(),
+        )
+        lives = gathered.lives.listed()
+        owners = {
+            token: each.condition_id
+            for each in gathered.plans.markets.values()
+            for token in each.tokens
+        }
+        now_ms = time.time_ns() // 1_000_000
+        return _Account(gathered, lives, answers_by_market(lives, owners), now_ms)
+
+    def _places(self, from_ms: int, until_ms: int) -> list[tuple[str, int]]:
+        hours = range(from_ms - MS_PER_HOUR, until_ms + MS_PER_HOUR, MS_PER_HOUR)
+        return [(ROOTS[kind], hour) for hour in hours for kind in ("ledger", "universe")]
+
+    def _prove(self, from_ms: int, until_ms: int, findings: Findings) -> None:
+        """Hash the ledgers that will be read; what `gather` reads beyond them has its CRC."""
+        for root, hour in self._places(from_ms, until_ms):
+            place = hour_folder(root, hour)
+            for each in self._folders.names(place):
+                name = parse_name(each.removesuffix(MANIFEST_SUFFIX))
+                is_asked = each.endswith(MANIFEST_SUFFIX) and name is not None
+                if is_asked and name is not None and name.kind in ("ledger", "universe"):
+                    self._vault.prove(self._data.root / place / each, findings)
+
+
+def _judged(
+    account: _Account, known: Known, from_ms: int, until_ms: int, gap_ms: int
+) -> MarketCoverage:
+    gathered = account.gathered
+    begin_ms = max(from_ms, gathered.plans.first_ms or 0, gathered.plans_from_ms)
+    return judge(
+        known,
+        gathered.seen(known.tokens),
+        account.lives,
+        account.answers.get(known.condition_id, []),
+        [label for label in gathered.acknowledged if label.is_about(known.slug)],
+        from_ms=begin_ms,
+        until_ms=max(begin_ms, until_ms),
+        gap_ms=gap_ms,
+    )
+
+
+def _written_ms(known: Known, account: _Account) -> int:
+    """How far the ticks of a market are on the disk, one way or the other."""
+    alive = [life for life in account.lives if life.is_running and is_responsible(life, known)]
+    behind_ms = account.now_ms - UNWRITTEN_MAX_MS
+    return min([account.now_ms, *(max(life.last_due_ms + 1, behind_ms) for life in alive)])
+
+
+def _running(data: DataDir) -> dict[str, str]:
+    """The runs whose process is alive: their newest rows may not be on the disk yet."""
+    beats = state.heartbeats(data)
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip() if beats else ""
+    return {
+        beat.worker: beat.run
+        for beat in beats
+        if beat.state != "stopped"
+        and beat.boot_id == boot_id
+        and Path(f"/proc/{beat.pid}").exists()
+    }

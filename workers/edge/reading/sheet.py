@@ -1,0 +1,246 @@
+"""The rows of one books segment, found by token and time without parsing the books.
+
+Promises  every whole row is found or accused; a row is parsed when it is asked for
+Never     reads a file: bytes in, rows out
+"""
+
+import re
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator
+from itertools import islice
+from operator import le
+from typing import Protocol
+
+import msgspec
+
+from workers.core import story
+from workers.core.book import Book
+from workers.core.bookhash import Verdict
+from workers.core.runs import Run, Runs
+from workers.core.story import Told
+
+# Envelopes as `core.rows` writes them; any other spelling is read by the decoder. Times that do
+# not fit into 63 bits are none.
+_HEAD = re.compile(
+    rb'\{"due_ms":(\d{1,18}),"collected_at_utc":"[^"\\]*","send_wall_ns":([1-8]?\d{1,18}),'
+    rb'"recv_wall_ns":([1-8]?\d{1,18}),"send_mono_ns":-?\d+,"recv_mono_ns":-?\d+,'
+    rb'"collector_version":"[^"\\]*",'
+    rb'"request":"([^"\\]*)","endpoint":"[^"\\]*","status":\d+,"position":\d+,'
+    rb'"token_id":"([^"\\]*)","hash":"([a-z]+)","flags":(\[[^\]]*\]),"book":(?=\{)'
+)
+_VERDICTS = {each.value.encode(): each for each in Verdict}
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """One books row: its line from 0, and its envelope as far as it is answered.
+
+    `raw` is the book's bytes; `made` the book itself where it comes from a table.
+    """
+
+    row: int
+    token_id: str
+    due_ms: int
+    send_wall_ns: int
+    recv_wall_ns: int
+    request: str
+    verdict: Verdict
+    flags: tuple[str, ...]
+    raw: bytes
+    made: Book | None = None
+
+
+class Spot(msgspec.Struct, frozen=True, order=True, gc=False):
+    """Where a row stands."""
+
+    recv_wall_ns: int
+    row: int
+    due_ms: int
+    start: int
+
+
+class Rows(Protocol):
+    """The rows of one segment, wherever they are read from."""
+
+    @property
+    def damage(self) -> str:
+        """What is wrong with them, or ""."""
+
+    @property
+    def runs(self) -> dict[str, list[Run]]:
+        """The ticks of each token, in the order they were written."""
+
+    def last_before(self, token_id: str, at_ns: int) -> Spot | None:
+        """The row of a token received last, at a moment or before it."""
+
+    def in_order(self, tokens: frozenset[str]) -> Iterator[tuple[str, Spot]]:
+        """Every row of these tokens by time."""
+
+    def row(self, spot: Spot) -> Row:
+        """The row at a spot."""
+
+
+class _Sent(msgspec.Struct, frozen=True):
+    send_wall_ns: int = 0
+
+
+class Placed:
+    """Where a token's rows stand, in order of their receipt; numbers only, 28 bytes a row."""
+
+    def __init__(self) -> None:
+        self.recv_wall_ns, self.due_ms, self.start = array("q"), array("q"), array("q")
+        self.row = array("i")
+
+    def add(self, recv_wall_ns: int, row: int, due_ms: int, start: int) -> None:
+        """One more row."""
+        self.recv_wall_ns.append(recv_wall_ns)
+        self.due_ms.append(due_ms)
+        self.start.append(start)
+        self.row.append(row)
+
+    def spot(self, at: int) -> Spot:
+        """One of them."""
+        return Spot(self.recv_wall_ns[at], self.row[at], self.due_ms[at], self.start[at])
+
+    def sort(self) -> None:
+        """After the clock was set back, rows are not in the order of their times."""
+        times = self.recv_wall_ns
+        if not all(map(le, times, islice(times, 1, None))):
+            spots = sorted(map(self.spot, range(len(times))))
+            self.__init__()  # type: ignore[misc] # the same rows, in another order
+            for each in spots:
+                self.add(each.recv_wall_ns, each.row, each.due_ms, each.start)
+
+
+class Index:
+    """What a segment holds, without its bytes: kept longer than they are."""
+
+    def __init__(self) -> None:
+        self.damage = ""
+        self.tokens: dict[str, Placed] = {}
+        self.runs: dict[str, list[Run]] = {}
+        self.ends: list[int] = []
+        self.count = 0
+
+    def add(self, token_id: str, recv_wall_ns: int, due_ms: int, start: int) -> None:
+        """The next row."""
+        placed = self.tokens.get(token_id)
+        if placed is None:
+            placed = self.tokens[token_id] = Placed()
+        placed.add(recv_wall_ns, self.count, due_ms, start)
+        self.ends = [self.ends[0] if self.ends else recv_wall_ns, recv_wall_ns]
+        self.count += 1
+
+    def finish(self) -> None:
+        """There are no more."""
+        for token, placed in self.tokens.items():
+            runs = Runs(token)
+            for due_ms in placed.due_ms:
+                runs.add(due_ms)
+            self.runs[token] = runs.listed()
+            placed.sort()
+
+    def differs(self, told: Told) -> str:
+        """What a manifest says otherwise than these rows, or ""."""
+        captured = [run for token in sorted(self.runs) for run in self.runs[token]]
+        if told.rows != self.count or told.captured != captured:
+            return f"{self.count} rows of other ticks than its manifest says"
+        if self.ends and self.ends != [told.first_wall_ns, told.last_wall_ns]:
+            return "its first or last row has another time than its manifest says"
+        return ""
+
+
+class Sheet:
+    """One segment's rows, in order of their receipt for each token."""
+
+    def __init__(self, rows: bytes, index: Index | None = None) -> None:
+        self._rows = rows
+        self.index = index or self._read()
+
+    @property
+    def damage(self) -> str:
+        """What is wrong with the first row that is none of ours, or with all of them."""
+        return self.index.damage
+
+    @property
+    def runs(self) -> dict[str, list[Run]]:
+        """The ticks of each token, in the order they were written."""
+        return self.index.runs
+
+    def _read(self) -> Index:
+        index, start, rows = Index(), 0, self._rows
+        while start < len(rows) and not index.damage:
+            found = _HEAD.match(rows, start)
+            end = rows.find(b"\n", found.end() if found else start)
+            if end < 0:
+                index.damage = f"a torn row at byte {start}"
+            elif found is not None:
+                index.add(found[5].decode(), int(found[3]), int(found[1]), start)
+            else:
+                self._read_slowly(index, start, end)
+            start = end + 1
+        index.finish()
+        return index
+
+    def _read_slowly(self, index: Index, start: int, end: int) -> None:
+        try:
+            row = _slow(self._rows[start:end], index.count)
+        except ValueError as error:
+            index.damage = str(error)
+        else:
+            index.add(row.token_id, row.recv_wall_ns, row.due_ms, start)
+
+    def last_before(self, token_id: str, at_ns: int) -> Spot | None:
+        """The row of a token received last, at a moment or before it."""
+        placed = self.index.tokens.get(token_id)
+        at = bisect_right(placed.recv_wall_ns, at_ns) if placed else 0
+        return placed.spot(at - 1) if placed and at else None
+
+    def in_order(self, tokens: frozenset[str]) -> Iterator[tuple[str, Spot]]:
+        """Every row of these tokens, each token's by time."""
+        for token in tokens & self.index.tokens.keys():
+            placed = self.index.tokens[token]
+            yield from ((token, placed.spot(at)) for at in range(len(placed.row)))
+
+    def row(self, spot: Spot) -> Row:
+        """The row at a spot."""
+        found = _HEAD.match(self._rows, spot.start)
+        end = self._rows.find(b"\n", found.end() if found else spot.start)
+        if found is None or found[6] not in _VERDICTS:
+            return _slow(self._rows[spot.start : end], spot.row)
+        _, sent, received, request, token, verdict, flags = found.groups()
+        return Row(
+            spot.row,
+            token.decode(),
+            spot.due_ms,
+            int(sent),
+            int(received),
+            request.decode(),
+            _VERDICTS[verdict],
+            () if flags == b"[]" else tuple(msgspec.json.decode(flags, type=list[str])),
+            self._rows[found.end() : end - 1],
+        )
+
+
+def _slow(line: bytes, number: int) -> Row:
+    """A row in any other spelling; ValueError when it is none of ours."""
+    try:
+        row = story.read_row(line)
+        sent = msgspec.json.decode(line, type=_Sent)
+        verdict = Verdict(row.hash)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise ValueError(f"row {number} is not one of ours: {error}") from error
+    times = (row.due_ms or 0, row.recv_wall_ns or 0)
+    if not row.token_id or not all(0 < each < 1 << 62 for each in times):
+        raise ValueError(f"row {number} is not one of ours: it has no token, tick or time")
+    return Row(
+        number,
+        row.token_id,
+        times[0],
+        sent.send_wall_ns,
+        times[1],
+        row.request,
+        verdict,
+        tuple(row.flags),
+        row.raw_book(),
+    )

@@ -1,0 +1,139 @@
+"""Which segments may hold a market's books: by their names, hour by hour, and those being written.
+
+Reads     names below raw/ and spool/open, manifests of the market asked about
+Promises  open segments are listed before published ones, so that one which is published meanwhile
+          is found once at least; one whose manifest is on its way is read like an open one
+Never     reads a manifest of another market
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from workers.core.instants import parse_utc
+from workers.core.manifests import SegmentManifest
+from workers.core.segments import (
+    DATA_SUFFIX,
+    MANIFEST_DRAFT_SUFFIX,
+    MANIFEST_SUFFIX,
+    OPEN_SUFFIX,
+    ROOTS,
+    SegmentName,
+    parse_name,
+    safe_subject,
+)
+from workers.edge.reading.findings import Findings
+from workers.edge.reading.folders import Folders, hour_folder
+from workers.edge.reading.vault import Vault
+from workers.edge.spool.directory import DataDir
+
+_OPEN = "spool/open"
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """One segment: `manifest` of a published one, `path` of one that is being written."""
+
+    name: SegmentName
+    stem: str
+    manifest: SegmentManifest | None
+    path: Path | None = None
+
+    @property
+    def order(self) -> tuple[str, str, int]:
+        """By worker, start and number: as they were written."""
+        return self.name.worker, self.name.started, self.name.number
+
+
+class Shelf:
+    """The books segments of an archive."""
+
+    def __init__(self, data: DataDir, folders: Folders, vault: Vault) -> None:
+        self._data, self._folders, self._vault = data, folders, vault
+
+    def hours(self) -> list[int]:
+        """Every hour that has a folder, Unix ms."""
+        return list(self._folders.hours(ROOTS["books"]))
+
+    def has(self, slug: str, hour_ms: int) -> bool:
+        """True when a books segment of this name lies in the hour."""
+        return any(True for _ in self._stems(slug, hour_ms))
+
+    def pieces(self, slug: str, condition_id: str, hour_ms: int, findings: Findings) -> list[Piece]:
+        """The published segments of a market in one hour; what cannot be believed is a finding."""
+        place = hour_folder(ROOTS["books"], hour_ms)
+        found = []
+        for stem, name in self._stems(slug, hour_ms):
+            piece = self._published(place, stem, name, findings)
+            if piece is not None and _is_of(piece, condition_id):
+                found.append(piece)
+        return found
+
+    def open_pieces(self, slug: str) -> list[Piece]:
+        """The segments of a market that are being written."""
+        found = []
+        for worker in self._folders.names(_OPEN):
+            if worker.startswith("."):
+                continue
+            for each in self._folders.names(f"{_OPEN}/{worker}"):
+                name = _named(each, OPEN_SUFFIX, slug)
+                if name is not None:
+                    path = self._data.root / _OPEN / worker / each
+                    found.append(Piece(name, each.removesuffix(OPEN_SUFFIX), None, path))
+        return found
+
+    def _stems(self, slug: str, hour_ms: int) -> Iterator[tuple[str, SegmentName]]:
+        seen = set()
+        for each in self._folders.names(hour_folder(ROOTS["books"], hour_ms)):
+            for suffix in (MANIFEST_SUFFIX, DATA_SUFFIX):
+                name = _named(each, suffix, slug)
+                stem = each.removesuffix(suffix)
+                if name is not None and stem not in seen:
+                    seen.add(stem)
+                    yield stem, name
+
+    def _published(
+        self, place: str, stem: str, name: SegmentName, findings: Findings
+    ) -> Piece | None:
+        path = self._data.root / place / f"{stem}{MANIFEST_SUFFIX}"
+        try:
+            manifest = self._vault.manifest(path)
+        except FileNotFoundError:
+            data = path.with_name(f"{stem}{DATA_SUFFIX}")
+            if f"{stem}{MANIFEST_DRAFT_SUFFIX}" in self._folders.names(f"{_OPEN}/{name.worker}"):
+                return Piece(name, stem, None, data)
+            findings.damaged(self._data.relative(data), "a data file without its manifest")
+            return None
+        if isinstance(manifest, str):
+            findings.damaged(self._data.relative(path), manifest)
+            return None
+        return Piece(name, stem, manifest)
+
+
+def _named(file: str, suffix: str, slug: str) -> SegmentName | None:
+    """The name of a books segment of this market, with one stream or one for each token."""
+    subject = safe_subject(slug)
+    if not file.endswith(suffix) or not file.startswith(subject):
+        return None
+    name = parse_name(file.removesuffix(suffix))
+    if name is None or name.kind != "books":
+        return None
+    # A subject is cut at 90 characters before -t0 or -t1 is put behind it, and again after.
+    ours = {subject, safe_subject(f"{slug}-t0"), safe_subject(f"{slug}-t1")}
+    return name if name.subject in ours else None
+
+
+def _is_of(piece: Piece, condition_id: str) -> bool:
+    """True unless the manifest names another market: two slugs may share a safe name."""
+    market = piece.manifest.told.market if piece.manifest else None
+    return market is None or not condition_id or market.condition_id == condition_id
+
+
+def started_ms(name: SegmentName) -> int:
+    """The tick at which a segment was begun, from its name; 0 when that is no time."""
+    text = name.started
+    date, clock = f"{text[:4]}-{text[4:6]}-{text[6:8]}", f"{text[9:11]}:{text[11:13]}"
+    try:
+        return parse_utc(f"{date}T{clock}:{text[13:15]}.{text[15:18]}Z")
+    except ValueError:
+        return 0

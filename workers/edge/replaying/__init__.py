@@ -1,0 +1,1 @@
+"""The past as a stream: scenes in time order, out of raw segments or out of derived tables."""

@@ -1,0 +1,1 @@
+"""What a day of the archive comes to: mined figures, and the evidence of a quality report."""

@@ -44,9 +44,11 @@ def renamed(market: Market, seed: int) -> Market:
     )
 
 
-def polls(count: int) -> tuple[list[bytes], dict[str, str]]:
-    """The bodies of `count` polls one second apart, and condition id by token id."""
-    now_ms = time.time_ns() // 1_000_000
+def polls(count: int, now_ms: int) -> tuple[list[bytes], dict[str, str]]:
+    """The bodies of `count` polls one second apart, and condition id by token id.
+
+    The hot markets end with the hour of `now_ms`: a poll behind it has hardly a change.
+    """
     simulations = [Simulation(market, seed) for market, seed in markets(now_ms)]
     tokens: dict[str, str] = {}
     bodies = []
@@ -86,7 +88,7 @@ class Feed(BaseHTTPRequestHandler):
 
 def main() -> None:
     """Prepare, announce, serve until killed."""
-    bodies, tokens = polls(int(sys.argv[1]))
+    bodies, tokens = polls(int(sys.argv[1]), time.time_ns() // 1_000_000)
     Feed.bodies = tuple((body, gzip.compress(body, 5)) for body in bodies)
     server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Feed)
     url = f"http://127.0.0.1:{server.server_address[1]}"

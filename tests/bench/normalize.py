@@ -47,7 +47,7 @@ def record(folder: Path, polls: int, *, laps: int = 1, markets: int = 25) -> int
     """Segments of markets polled each second, as a collector leaves them; how many books."""
     data = DataDir(folder)
     data.prepare()
-    bodies, tokens = feed.polls(polls)
+    bodies, tokens = feed.polls(polls, HOUR_MS)
     kept = set(list(dict.fromkeys(tokens.values()))[:markets])
     streams: dict[str, list[bytes]] = {}
     for number, body in enumerate(body for _ in range(laps) for body in bodies):

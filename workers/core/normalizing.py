@@ -2,7 +2,7 @@
 
 Promises  every line becomes one row or one bad row, in order; the same lines, cut into the same
           pieces, give the same columns
-Source    one array for each column and one parse for each distinct level: 46,000 books a CPU-second
+Source    one array for each column and one parse for each distinct level: 60,000 books a CPU-second
           parsed, hashed and checked; tests/bench/normalize.py measures the whole way to the file
 """
 

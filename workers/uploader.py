@@ -46,6 +46,7 @@ class Uploader:
         self._bench, self._world, self._data = bench, bench.world, bench.data
         self._rules = bench.settings.offload
         lock_fd = locks.own(bench.data.queue("upload"))
+        drill.clear(bench.data)
         crew = hired(bench.data, self._rules, bench.remote, environment=os.environ, lock_fd=lock_fd)
         self._courier, self._versions = crew.courier, bench.writer.versions | crew.versions
         self._clerk = Clerk(bench.data, bench.recorder, bench.writer.worker, bench.world)

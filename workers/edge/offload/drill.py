@@ -12,6 +12,7 @@ Promises  passes only when the fetched manifest is ours byte for byte and the fe
 # ruff: noqa: PLC0415 - pyarrow is imported in the child only
 
 import multiprocessing
+import os
 import shutil
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from workers.edge.offload.courier import Courier, Job, Said
 from workers.edge.spool import outbox, tables
 from workers.edge.spool.directory import DataDir
 from workers.edge.spool.proving import prove
+from workers.edge.world import die_with_parent
 
 
 class Drilled(msgspec.Struct, frozen=True):
@@ -33,6 +35,11 @@ class Drilled(msgspec.Struct, frozen=True):
     bytes: int = 0
     rows: int = 0
     problems: list[str] = []
+
+
+def clear(data: DataDir) -> None:
+    """Remove what a drill left that was killed."""
+    shutil.rmtree(data.root / "spool/drill", ignore_errors=True)
 
 
 def drilled(courier: Courier, data: DataDir, path: str, said: Said) -> Job[Drilled]:
@@ -66,7 +73,7 @@ def _examined(root: Path, manifest: Path) -> Job[Drilled]:
     """Examine in a child: a segment takes 200 MB unpacked, and a worker must stay small."""
     verdict = root / "verdict.json"
     child = multiprocessing.get_context("spawn").Process(
-        target=_examine, args=(root, manifest, verdict), daemon=True
+        target=_examine, args=(root, manifest, verdict, os.getpid()), daemon=True
     )
     child.start()
     try:
@@ -81,7 +88,11 @@ def _examined(root: Path, manifest: Path) -> Job[Drilled]:
         return Drilled(problems=[f"the examination ended with exit code {child.exitcode}"])
 
 
-def _examine(root: Path, manifest: Path, verdict: Path) -> None:
+def _examine(root: Path, manifest: Path, verdict: Path, parent: int) -> None:
+    # An orphan would write into the folder of the next uploader's drill.
+    die_with_parent()
+    if os.getppid() != parent:
+        return
     if tables.is_derived(manifest.relative_to(root).as_posix()):
         verdict.write_bytes(encode(_examined_table(root, manifest)))
         return

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-import psutil
 import pytest
 
 from tests.processes.shipyard import Shipyard, yard
@@ -284,31 +283,6 @@ def test_a_drill_brings_a_file_back_and_reads_it_to_its_last_row(local: Shipyard
     assert drill.rows >= 1
     assert not (local.data.root / "spool/drill").exists()
     assert "drill_failed" not in local.conditions()
-
-
-def test_an_examination_dies_with_its_uploader(local: Shipyard):
-    """It would write into the next one's drill (seen once in 150 kills)."""
-    [segment] = local.publish(10)
-    process = local.start()
-    local.wait_done(segment)
-    local.stop(process)
-    local.offload["drill_interval_s"] = 0.5
-    process = local.start()
-
-    def examiner() -> psutil.Process | None:
-        children = psutil.Process(process.pid).children()
-        return next((each for each in children if "rclone" not in each.name()), None)
-
-    child = wait_for(examiner, what="the examination")
-    assert isinstance(child, psutil.Process)
-    process.kill()
-    process.wait()
-    wait_for(lambda: not child.is_running(), what="its end")
-
-    assert not (local.data.root / "spool/drill/verdict.json").exists()
-    process = local.start()
-    wait_for(lambda: drills(local), what="the next drill")
-    local.stop(process)
 
 
 @pytest.mark.parametrize("spoiled", ["data", "manifest"])

@@ -16,7 +16,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 import msgspec
 
@@ -173,7 +172,7 @@ def _gathered(data: DataDir, from_ms: int, until_ms: int) -> Gathered:
             data,
             from_ms=from_ms,
             until_ms=until_ms,
-            running=_running(data),
+            running=state.running(data),
             released=released,
         )
         if not gathered.unreadable or released == ledger.released(data, []).keys():
@@ -185,18 +184,6 @@ def _written_ms(known: Known, lives: list[Life], now_ms: int) -> int:
     alive = [life for life in lives if life.is_running and is_responsible(life, known)]
     written = [max(life.last_due_ms, now_ms - UNWRITTEN_MAX_MS) for life in alive]
     return min([now_ms, *written])
-
-
-def _running(data: DataDir) -> dict[str, str]:
-    """The runs whose process is alive: their newest rows may not be on the disk yet."""
-    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return {
-        beat.worker: beat.run
-        for beat in state.heartbeats(data)
-        if beat.state != "stopped"
-        and beat.boot_id == boot_id
-        and Path(f"/proc/{beat.pid}").exists()
-    }
 
 
 def _as_json(report: Report) -> dict[str, object]:

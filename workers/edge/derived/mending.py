@@ -34,7 +34,6 @@ from workers.edge.derived.shelf import Batch
 from workers.edge.derived.source import Segment
 from workers.edge.spool.directory import DataDir
 
-_PIECE_BYTES = 1 << 20
 #: One row in so many has its hash made again from the columns.
 _HASHED_OF = 50
 
@@ -89,12 +88,9 @@ def _united(standing: Sequence[TableManifest]) -> list[Source]:
 
 def damage(data: DataDir, manifest: TableManifest) -> str:
     """Why a derived file is not what its manifest says, or ""."""
-    digest, size = hashlib.sha256(), 0
     try:
         with (data.root / manifest.path).open("rb") as file:
-            while piece := file.read(_PIECE_BYTES):
-                digest.update(piece)
-                size += len(piece)
+            digest, size = hashlib.file_digest(file, "sha256"), file.tell()
     except OSError as error:
         return f"{error.strerror}; its manifest is there"
     if size != manifest.bytes:

@@ -40,7 +40,6 @@ from workers.edge.spool.directory import DataDir
 
 _BATCH_FILES = 500
 _BATCH_BYTES = 1 << 30
-_PIECE_BYTES = 1 << 20
 
 
 class Chosen(msgspec.Struct):
@@ -149,11 +148,9 @@ class Homecoming:
         return True
 
     def _digest(self, path: str, kind: str) -> str:
-        digest = hashlib.new(kind, usedforsecurity=False)
         with (self._target.root / path).open("rb") as file:
-            while piece := file.read(_PIECE_BYTES):
-                digest.update(piece)
-        return digest.hexdigest()
+            made = hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False))
+        return made.hexdigest()
 
     def mark(self, words: str, at_utc: str) -> None:
         """Say in the target, before anything comes, that it is a part of an archive."""

@@ -9,7 +9,6 @@ Never     writes
 import time
 from collections import Counter, OrderedDict
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 import msgspec
 
@@ -84,7 +83,7 @@ class Accounts:
             self._folders.names(f"spool/open/{worker}")
             for worker in self._folders.names("spool/open")
         ]
-        running = _running(self._data)
+        running = state.running(self._data)
         alive = time.time_ns() // 1_000_000_000 if running else 0
         names = tuple(self._folders.names(place) for place in places)
         key = (from_ms, until_ms, names, tuple(open_files), self._folders.names("labels"), alive)
@@ -152,16 +151,3 @@ def _written_ms(known: Known, account: _Account) -> int:
     alive = [life for life in account.lives if life.is_running and is_responsible(life, known)]
     behind_ms = account.now_ms - UNWRITTEN_MAX_MS
     return min([account.now_ms, *(max(life.last_due_ms + 1, behind_ms) for life in alive)])
-
-
-def _running(data: DataDir) -> dict[str, str]:
-    """The runs whose process is alive: their newest rows may not be on the disk yet."""
-    beats = state.heartbeats(data)
-    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip() if beats else ""
-    return {
-        beat.worker: beat.run
-        for beat in beats
-        if beat.state != "stopped"
-        and beat.boot_id == boot_id
-        and Path(f"/proc/{beat.pid}").exists()
-    }

@@ -26,7 +26,6 @@ from workers.edge.spool import labels
 from workers.edge.spool.directory import DataDir
 
 REBUILD = "`orderbooks rebuild` makes derived files anew from raw"
-_PIECE_BYTES = 1 << 20
 #: Streams of publications that stay in memory.
 _CACHE_BYTES = 8 << 20
 
@@ -171,11 +170,9 @@ def prove(data: DataDir, manifest: TableManifest) -> None:
     Raises:
         Refused: it is missing, or its bytes are others.
     """
-    digest = hashlib.sha256()
     try:
         with (data.root / manifest.path).open("rb") as file:
-            while piece := file.read(_PIECE_BYTES):
-                digest.update(piece)
+            digest = hashlib.file_digest(file, "sha256")
     except OSError as error:
         raise Refused(f"read {manifest.path}: {error.strerror}", hint=REBUILD) from error
     if digest.hexdigest() != manifest.sha256:

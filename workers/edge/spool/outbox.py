@@ -25,7 +25,6 @@ from workers.edge.spool import labels, tickets
 from workers.edge.spool.directory import DataDir
 
 Picked = TypeVar("Picked")
-_PIECE_BYTES = 1 << 20
 #: Draws until a file that is proven turns up; early on most may still wait.
 _DRAWS = 50
 _MANIFEST_MAX_BYTES = 16 << 20
@@ -105,12 +104,9 @@ def _facts_of_bytes(ticket: Ticket, raw: bytes) -> Facts:
 
 def unfit(data: DataDir, facts: Facts) -> str:
     """Why a local file must not be copied under its name, or "" when it is what it must be."""
-    digest, size = hashlib.sha256(), 0
     try:
         with (data.root / facts.path).open("rb") as file:
-            while piece := file.read(_PIECE_BYTES):
-                digest.update(piece)
-                size += len(piece)
+            digest, size = hashlib.file_digest(file, "sha256"), file.tell()
     except OSError as error:
         return f"the local file: {error.strerror}"
     if size != facts.bytes:

@@ -47,6 +47,19 @@ def heartbeats(data: DataDir) -> list[Heartbeat]:
     return [heartbeat for heartbeat in found if heartbeat is not None]
 
 
+def running(data: DataDir) -> dict[str, str]:
+    """The run of each worker whose process is alive: its newest rows may not be on the disk yet."""
+    beats = heartbeats(data)
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip() if beats else ""
+    return {
+        beat.worker: beat.run
+        for beat in beats
+        if beat.state != "stopped"
+        and beat.boot_id == boot_id
+        and Path(f"/proc/{beat.pid}").exists()
+    }
+
+
 def crashes(data: DataDir) -> list[Crash]:
     """The last unexpected death of each worker that had one."""
     found = [read(path, Crash) for path in sorted(data.heartbeats.glob("*.crash.json"))]

@@ -1,6 +1,6 @@
 """`python -m tests.venue`: the loopback venue as a process, until SIGTERM or SIGINT.
 
-Prints one line of JSON when it listens: {"port":…,"url":…,"pid":…}.
+Prints one line of JSON when it listens: {"port":…,"url":…,"ws_url":…,"pid":…}.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from tests.venue import recordings
+from tests.venue.events import Tempo
 from tests.venue.replay import ReplayWorld
 from tests.venue.venue import DEFAULT_MARKETS, Venue
 
@@ -26,6 +27,8 @@ def main() -> int:
     with Venue(
         options.state_dir,
         port=options.port,
+        channel_port=options.channel_port,
+        tempo=Tempo(options.changes_per_s, options.trade_share),
         scale=options.scale,
         seed=options.seed,
         lines=options.markets.split(","),
@@ -34,7 +37,8 @@ def main() -> int:
     ) as venue:
         for rule in options.fault:
             venue.faults.add(**json.loads(rule))
-        print(json.dumps({"port": venue.port, "url": venue.url, "pid": os.getpid()}), flush=True)
+        listening = {"port": venue.port, "url": venue.url, "ws_url": venue.ws_url}
+        print(json.dumps({**listening, "pid": os.getpid()}), flush=True)
         ended.wait()
     return 0
 
@@ -55,6 +59,9 @@ def _replayed(options: argparse.Namespace) -> ReplayWorld:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tests.venue", description=__doc__)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--channel-port", type=int, default=0)
+    parser.add_argument("--changes-per-s", type=float, help="of each market with a book")
+    parser.add_argument("--trade-share", type=float, default=Tempo().trade_share)
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--scale", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)

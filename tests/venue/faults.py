@@ -10,7 +10,8 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-ROUTES = ("books", "book", "events", "markets", "slug", "time", "clob", "any")
+CHANNEL = "channel"  # the market channel: only rules that name it touch it
+ROUTES = ("books", "book", "events", "markets", "slug", "time", "clob", "any", CHANNEL)
 # Where in the making of an answer a kind works; all rules that match one request apply together.
 OBJECT_KINDS = frozenset({  # on parsed Gamma objects
     "swapped", "ids_changed", "three_outcomes", "drift", "cursor_loop", "empty_page", "stale_page",
@@ -27,7 +28,11 @@ ANSWER_KINDS = frozenset({  # on the whole answer
 WIRE_KINDS = frozenset({  # on the sending
     "delay", "hang", "slow_body", "slow_headers", "reset", "truncate", "close_after",
 })  # fmt: skip
-KINDS = OBJECT_KINDS | BOOK_KINDS | ANSWER_KINDS | WIRE_KINDS
+CHANNEL_KINDS = frozenset({  # on the market channel (spoil_channel)
+    "freeze", "drop", "duplicate", "reorder", "bad_json", "bad_utf8", "foreign", "half_frame",
+    "slow", "deaf", "storm", "close", "kill_on", "stale_book", "missing_book", "refuse",
+})  # fmt: skip
+REST_KINDS = OBJECT_KINDS | BOOK_KINDS | ANSWER_KINDS | WIRE_KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +58,11 @@ class Rule:
 
     def __post_init__(self) -> None:
         """Refuse what is not on the menu."""
-        if self.kind not in KINDS:
-            raise ValueError(f"adding a fault: kind {self.kind!r}, need one of {sorted(KINDS)}")
         if self.route not in ROUTES:
             raise ValueError(f"adding a fault: route {self.route!r}, need one of {ROUTES}")
+        kinds = CHANNEL_KINDS if self.route == CHANNEL else REST_KINDS
+        if self.kind not in kinds:
+            raise ValueError(f"adding a fault: kind {self.kind!r}, need one of {sorted(kinds)}")
 
     def number(self, name: str, default: float) -> float:
         """A numeric parameter."""
@@ -152,6 +158,24 @@ class Faults:
                 for placed in self._placed
             ]
 
+    def on_channel(self, now_ms: int) -> tuple[tuple[int, Rule], ...]:
+        """The channel's rules whose time it is, with their numbers; nothing is counted."""
+        with self._lock:
+            return tuple(
+                (placed.number, placed.rule)
+                for placed in self._placed
+                if placed.rule.route == CHANNEL and _is_time(placed.rule, now_ms)
+            )
+
+    def use(self, number: int, now_ms: int) -> bool:
+        """Whether a rule applies to what it covers now; counted as applied."""
+        with self._lock:
+            return any(
+                self._applies(placed, placed.rule.route, now_ms)
+                for placed in self._placed
+                if placed.number == number
+            )
+
     def match(self, route: str, now_ms: int) -> tuple[Rule, ...]:
         """Rules to apply to one request now, counted as applied."""
         with self._lock:
@@ -159,9 +183,7 @@ class Faults:
 
     def _applies(self, placed: _Placed, route: str, now_ms: int) -> bool:
         rule = placed.rule
-        begun = rule.from_ms is None or now_ms >= rule.from_ms
-        ended = rule.until_ms is not None and now_ms >= rule.until_ms
-        if not _covers(rule.route, route) or not begun or ended:
+        if not _covers(rule.route, route) or not _is_time(rule, now_ms):
             return False
         placed.seen += 1
         spent = rule.count is not None and placed.applied >= rule.count
@@ -173,9 +195,14 @@ class Faults:
         return True
 
 
+def _is_time(rule: Rule, now_ms: int) -> bool:
+    begun = rule.from_ms is None or now_ms >= rule.from_ms
+    return begun and (rule.until_ms is None or now_ms < rule.until_ms)
+
+
 def _covers(rule_route: str, route: str) -> bool:
     if rule_route == "any":
-        return True
+        return route != CHANNEL
     if rule_route == "clob":
         return route in ("books", "book", "time", "clob")
     return rule_route == route

@@ -9,9 +9,10 @@ import threading
 from collections.abc import Sequence
 
 from tests.venue import markets
+from tests.venue.events import Tempo
 from tests.venue.markets import Market, Series
 from tests.venue.simulate import Simulation
-from tests.venue.states import BookState
+from tests.venue.states import BookState, Followed
 
 ZOMBIES = 3
 WINDOWS_BEHIND = 3  # closed windows that already exist when the venue starts
@@ -20,8 +21,11 @@ WINDOWS_BEHIND = 3  # closed windows that already exist when the venue starts
 class LiveWorld:
     """Markets and simulated books of some series."""
 
-    def __init__(self, lines: Sequence[Series], *, seed: int, born_ms: int) -> None:
+    def __init__(
+        self, lines: Sequence[Series], *, seed: int, born_ms: int, tempo: Tempo | None = None
+    ) -> None:
         self.seed = seed
+        self.tempo = tempo
         self._lock = threading.Lock()
         self._markets: list[Market] = []
         self._by_token: dict[str, Market] = {}
@@ -42,13 +46,23 @@ class LiveWorld:
 
     def state(self, token_id: str, now_ms: int) -> BookState | None:
         """The token's book at `now_ms`, or None."""
-        self._refresh(now_ms)
-        market = self._by_token.get(token_id)
-        if market is None or market.kind == "zombie":
-            return None
-        if not market.book_from_ms <= now_ms < market.closed_ms:
+        market = self._booked(token_id, now_ms)
+        if market is None:
             return None
         return self._simulation(market).states(now_ms)[market.token_ids.index(token_id)]
+
+    def past(self, token_id: str, at_ms: int) -> BookState | None:
+        """The token's book at an earlier moment, worked out apart from the living one."""
+        market = self._booked(token_id, at_ms)
+        if market is None:
+            return None
+        simulation = Simulation(market, self.seed, self.tempo)
+        return simulation.states(at_ms)[market.token_ids.index(token_id)]
+
+    def follow(self, token_id: str, now_ms: int) -> tuple[Market, Followed] | None:
+        """The token's market, to be followed; None while it has no book."""
+        market = self._booked(token_id, now_ms)
+        return None if market is None else (market, self._simulation(market))
 
     def middle(self, market: Market, now_ms: int) -> int:
         """Price of the first outcome in thousandths."""
@@ -58,11 +72,20 @@ class LiveWorld:
             return 999 if market.winner == 0 else 1
         return self._simulation(market).path.middle(min(now_ms, market.end_ms))
 
+    def _booked(self, token_id: str, now_ms: int) -> Market | None:
+        """The token's market when it has a book at `now_ms`."""
+        self._refresh(now_ms)
+        market = self._by_token.get(token_id)
+        if market is None or market.kind == "zombie":
+            return None
+        return market if market.book_from_ms <= now_ms < market.closed_ms else None
+
     def _simulation(self, market: Market) -> Simulation:
         found = self._simulations.get(market.slug)
         if found is None:
             with self._lock:
-                found = self._simulations.setdefault(market.slug, Simulation(market, self.seed))
+                fresh = Simulation(market, self.seed, self.tempo)
+                found = self._simulations.setdefault(market.slug, fresh)
         return found
 
     def _refresh(self, now_ms: int) -> None:

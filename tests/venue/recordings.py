@@ -1,6 +1,7 @@
 """Real books out of the capture files, each with the hash the real venue gave it.
 
-Reads:    `stream/*.jsonl(.gz)` rows {recv_ts, slug, raw}: websocket `book` events;
+Reads:    `stream/btc-*.jsonl(.gz)` rows {recv_ts, slug, raw}: websocket `book` events;
+          `stream/price-changes-*.jsonl`: {kind: initial_book, msg}, {kind: price_change, …};
           `rest/post-books-*.jsonl`: polls {collector_ts, books}; `rest/*.json`: one answer.
 Promises: every `Recorded` verifies: its text hashes to the real hash. The websocket leaves out
           min_order_size, neg_risk and mostly tick_size and last_trade_price; the first two are
@@ -18,7 +19,7 @@ from typing import Any
 
 from tests.venue import dates
 from tests.venue.bookhash import book_hash
-from tests.venue.states import BookState, milli_of
+from tests.venue.states import BookState, Event, Item, Told, milli_of
 
 TICKS = ("0.01", "0.001", "0.005", "0.0025", "0.0001")
 PRICES = tuple([f"{milli / 1000:.3f}".encode() for milli in range(1000)] + [b""])
@@ -26,11 +27,15 @@ PRICES = tuple([f"{milli / 1000:.3f}".encode() for milli in range(1000)] + [b""]
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A real book: visible from `from_ms` on (Unix ms of the recording); `slug` "" if unknown."""
+    """A real book: visible from `from_ms` on (Unix ms of the recording); `slug` "" if unknown.
+
+    `event`: what the market channel said of it, None for a book that came by REST.
+    """
 
     from_ms: int
     slug: str
     state: BookState
+    event: Event | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +61,12 @@ def load(path: Path) -> Recording:
     else:
         rows = (json.loads(line) for line in content.splitlines() if line)
     found: list[Recorded | None] = []
-    explainer = Explainer()
+    explainer, changing = Explainer(), Changing()
     for row in rows:
-        found.extend(_stream_row(row, explainer) if "raw" in row else _poll_row(row, path))
+        if "kind" in row:
+            found.append(changing.row(row, explainer))
+        else:
+            found.extend(_stream_row(row, explainer) if "raw" in row else _poll_row(row, path))
     books = sorted((book for book in found if book is not None), key=lambda book: book.from_ms)
     pairs: dict[str, tuple[str, ...]] = {}
     for state in (book.state for book in books):
@@ -75,7 +83,9 @@ def _stream_row(row: Mapping[str, Any], explainer: "Explainer") -> Iterator[Reco
         if full is None:
             yield None
         else:
-            yield Recorded(int(event["timestamp"]), str(row["slug"]), state_of(full))
+            told = (Told(event["asset_id"], event["hash"]),)
+            kept = Event("book", event["market"], event["timestamp"], row["raw"].encode(), told)
+            yield Recorded(int(event["timestamp"]), str(row["slug"]), state_of(full), kept)
 
 
 def _poll_row(row: Mapping[str, Any], path: Path) -> Iterator[Recorded | None]:
@@ -88,6 +98,48 @@ def _poll_row(row: Mapping[str, Any], path: Path) -> Iterator[Recorded | None]:
     for book in books:
         whole = book_hash(book) == book["hash"]
         yield Recorded(from_ms, "", state_of(book)) if whole else None
+
+
+class Changing:
+    """Books rebuilt from one token's first book and its recorded price changes."""
+
+    def __init__(self) -> None:
+        self._book: dict[str, Any] = {}
+
+    def row(self, row: Mapping[str, Any], explainer: "Explainer") -> Recorded | None:
+        """The book after one row, None when its hash is not the recorded one."""
+        if row["kind"] == "initial_book":
+            message = row["msg"]
+            self._book = explainer.explain(message) or {}
+            told: tuple[Told, ...] = (Told(message["asset_id"], message["hash"]),)
+            kind, frame = "book", message
+        else:
+            change = row["change"]
+            self._change(row["timestamp"], change)
+            items = (Item(change["price"], change["size"], change["side"]),)
+            told = (Told(change["asset_id"], change["hash"], items),)
+            kind = "price_change"
+            frame = {
+                "market": self._book["market"],
+                "price_changes": [change],
+                "timestamp": row["timestamp"],
+                "event_type": kind,
+            }
+        if not self._book or book_hash(self._book) != self._book["hash"]:
+            return None
+        raw = json.dumps(frame, separators=(",", ":"), ensure_ascii=False).encode()
+        event = Event(kind, frame["market"], frame["timestamp"], raw, told)
+        return Recorded(int(frame["timestamp"]), "", state_of(self._book), event)
+
+    def _change(self, timestamp: str, change: Mapping[str, str]) -> None:
+        side = "bids" if change["side"] == "BUY" else "asks"
+        levels = {level["price"]: level for level in self._book[side]}
+        levels.pop(change["price"], None)
+        if change["size"] != "0":
+            levels[change["price"]] = {"price": change["price"], "size": change["size"]}
+        order = sorted(levels, key=milli_of, reverse=side == "asks")
+        self._book[side] = [levels[price] for price in order]
+        self._book |= {"timestamp": timestamp, "hash": change["hash"]}
 
 
 class Explainer:

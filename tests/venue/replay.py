@@ -5,6 +5,8 @@ Promises: real condition ids, token ids, slugs, book bytes and hashes; only the 
           has no book before its first recorded one and keeps its last until the market closes.
           Where the recorder lost one token of a market, the other id is invented; it has no
           book, or with second="mirror" the mirrored one with a hash of our own.
+          On the market channel the recorded events come verbatim, at the moved times; nothing
+          is invented there.
 Never:    reads a clock.
 """
 
@@ -17,7 +19,7 @@ from typing import Literal
 from tests.venue import markets
 from tests.venue.markets import Market
 from tests.venue.recordings import Recorded, Recording, mirrored
-from tests.venue.states import BookState
+from tests.venue.states import NEVER_MS, BookState, Event, Followed, Moment, Taken
 
 Second = Literal["omit", "mirror"]
 TAIL_MS = 20_000  # median closedTime - endDate (VENUE 2.4)
@@ -62,6 +64,7 @@ class ReplayWorld:
         self._from_ms: dict[str, list[int]] = {}
         self._states: dict[str, list[BookState]] = {}
         self._mirrors: dict[str, tuple[BookState, BookState]] = {}
+        self._events: dict[str, list[tuple[int, Event]]] = {}
         for book in recording.books:
             self._add(book)
 
@@ -81,6 +84,17 @@ class ReplayWorld:
         state = self._states[real][index]
         return state if real == token_id else self._mirrored(state, token_id)
 
+    def past(self, token_id: str, at_ms: int) -> BookState | None:
+        """The book as it was at an earlier moment."""
+        return self.state(token_id, at_ms)
+
+    def follow(self, token_id: str, now_ms: int) -> tuple[Market, Followed] | None:
+        """The token's market from its first recorded book on."""
+        market = self._by_token.get(token_id)
+        if market is None or self.state(token_id, now_ms) is None:
+            return None
+        return market, _Replayed(self, market, self._events.get(market.condition_id, []))
+
     def middle(self, market: Market, now_ms: int) -> int:
         """Price of the first outcome in thousandths."""
         state = self.state(market.token_ids[0], now_ms)
@@ -99,6 +113,9 @@ class ReplayWorld:
         token_id = book.state.token_id
         self._from_ms.setdefault(token_id, []).append(self.pace.moved(book.from_ms))
         self._states.setdefault(token_id, []).append(book.state)
+        if book.event is not None:
+            due = (self.pace.moved(book.from_ms), book.event)
+            self._events.setdefault(book.state.condition_id, []).append(due)
 
     def _market(self, recording: Recording, condition_id: str, number: int, born_ms: int) -> Market:
         books = [book for book in recording.books if book.state.condition_id == condition_id]
@@ -121,6 +138,31 @@ class ReplayWorld:
             closed_ms=self.pace.moved(last_ms + TAIL_MS),
             winner=_winner(books[-1].state),
         )
+
+
+class _Replayed:
+    """The recorded events of one market, each at its moved time."""
+
+    def __init__(self, world: ReplayWorld, market: Market, due: list[tuple[int, Event]]) -> None:
+        self._world, self._market, self._due = world, market, due
+        self._next: int | None = None
+
+    @property
+    def due_ms(self) -> int:
+        """When the next recorded event is due."""
+        if self._next is None:
+            return 0
+        return self._due[self._next][0] if self._next < len(self._due) else NEVER_MS
+
+    def take(self, now_ms: int) -> Taken:
+        """The events since the last `take`, the first time none, and the books after them."""
+        until = bisect.bisect_right(self._due, now_ms, key=lambda due: due[0])
+        begin = until if self._next is None else self._next
+        self._next = max(until, begin)
+        moments = tuple(Moment((event,)) for _, event in self._due[begin:until])
+        first, second = self._market.token_ids
+        states = (self._world.state(first, now_ms), self._world.state(second, now_ms))
+        return Taken(moments, states)
 
 
 def _start_ms(book: Recorded) -> int:

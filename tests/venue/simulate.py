@@ -5,7 +5,9 @@ Promises: the state at a moment depends on seed, market and that moment only; it
           begins from a fresh ladder of the same base depth.
           About 11 changes a second while the window is open (gap p50 30 ms, p99 0.7 s as in
           the capture of 2026-04-16), a few a second just before, one in many seconds earlier,
-          none after the end. The two tokens mirror exactly.
+          none after the end; another rate with a `Tempo`. The two tokens mirror exactly.
+          A market once followed (`take`) is stepped through every change, and each is told; its
+          books at any moment are those it would have had unfollowed.
 Never:    reads a clock: `now_ms` is given.
 """
 
@@ -15,75 +17,13 @@ import threading
 from dataclasses import dataclass
 
 from tests.venue.bookhash import render
+from tests.venue.events import Tempo
 from tests.venue.markets import Market
-from tests.venue.states import PRICE_TEXT, BookState
+from tests.venue.states import NEVER_MS, PRICE_TEXT, BookState, Moment, Taken
+from tests.venue.telling import Fragment, Teller
+from tests.venue.walk import QUIET_EPOCHS, Path
 
-Fragment = tuple[str, str]  # one level as JSON: for the first token, and mirrored for the second
-LEAST_EPOCH_MS = 1_000
-LONGEST_EPOCH_MS = 60_000
-QUIET_EPOCHS = 20  # a quiet epoch is this many live ones
 QUIET_CHANGES = 15  # changes in one quiet epoch
-DRIFT = 5.5  # log-odds the winner has gained at the end: about 0.996
-SWING = 1.2  # standard deviation of the log-odds over a whole window
-FINE_ABOVE = 960  # the venue changes the tick above 0.96 and below 0.04
-
-
-class Path:
-    """Price of the first outcome over the market's life, and when the tick becomes fine."""
-
-    def __init__(self, market: Market, seed: int) -> None:
-        self.market = market
-        dice = random.Random(f"{seed}:{market.slug}:path")
-        window_ms = market.end_ms - market.start_ms
-        self.epoch_ms = min(max(window_ms // 20, LEAST_EPOCH_MS), LONGEST_EPOCH_MS)
-        before_ms = min(window_ms, 300_000) + dice.randrange(self.epoch_ms)
-        self.live_from_ms = market.start_ms - before_ms
-        self.odds = self._walk(dice, window_ms)
-        self.fine_from = self._first_fine()
-
-    def _walk(self, dice: random.Random, window_ms: int) -> list[float]:
-        """Log-odds at every epoch boundary from live_from_ms to past the end."""
-        market, noise = self.market, dice.uniform(-0.06, 0.06)
-        side = 1.0 if market.winner == 0 else -1.0
-        step = SWING / math.sqrt(max(window_ms / self.epoch_ms, 1.0))
-        odds, at_ms = [], self.live_from_ms
-        while at_ms <= market.end_ms + 2 * self.epoch_ms:
-            done = min(max((at_ms - market.start_ms) / window_ms, 0.0), 1.0)
-            odds.append(noise * (1 - done) + side * DRIFT * done**3)
-            noise += dice.gauss(0, step if done > 0 else 0.02)
-            at_ms += self.epoch_ms
-        return odds
-
-    def _first_fine(self) -> int:
-        """First epoch whose price is beyond 0.96 or 0.04, or one past the last."""
-        for index, odds in enumerate(self.odds):
-            if not 1000 - FINE_ABOVE <= _milli(odds) <= FINE_ABOVE:
-                return index
-        return len(self.odds) + 1
-
-    def middle(self, now_ms: int) -> int:
-        """Thousandths, 1 to 999."""
-        place = (now_ms - self.live_from_ms) / self.epoch_ms
-        if place <= 0:
-            return _milli(self.odds[0])
-        index = min(int(place), len(self.odds) - 2)
-        share = min(place - index, 1.0)
-        return _milli(self.odds[index] * (1 - share) + self.odds[index + 1] * share)
-
-    def epoch_at(self, now_ms: int) -> tuple[int, int, int]:
-        """(index, begin_ms, end_ms) of the epoch holding `now_ms`; quiet ones count below 0."""
-        if now_ms >= self.live_from_ms:
-            index = (now_ms - self.live_from_ms) // self.epoch_ms
-            begin_ms = self.live_from_ms + index * self.epoch_ms
-            return index, begin_ms, begin_ms + self.epoch_ms
-        quiet_ms = self.epoch_ms * QUIET_EPOCHS
-        index = (now_ms - self.live_from_ms) // quiet_ms
-        begin_ms = self.live_from_ms + index * quiet_ms
-        return index, max(begin_ms, self.market.book_from_ms), begin_ms + quiet_ms
-
-    def tick(self, epoch: int) -> int:
-        """Thousandths: 10, or 1 once the price has been extreme."""
-        return 1 if epoch >= self.fine_from else 10
 
 
 @dataclass(slots=True)
@@ -100,37 +40,82 @@ class _Epoch:
     bids: dict[int, Fragment]
     asks: dict[int, Fragment]
     last_trade: str
+    traded: bool
+    due_ms: float
 
 
 class Simulation:
     """The books of one market. Thread-safe; `states` answers for both tokens."""
 
-    def __init__(self, market: Market, seed: int) -> None:
+    def __init__(self, market: Market, seed: int, tempo: Tempo | None = None) -> None:
         self.market = market
         self.seed = seed
-        self.path = Path(market, seed)
+        self.tempo = tempo or Tempo()
+        rate = self.tempo.changes_per_s
+        self.path = Path(market, seed, quiet_epochs=QUIET_EPOCHS if rate is None else 1)
         dice = random.Random(f"{seed}:{market.slug}:base")
         self._base = {p: level(p, _size(dice)) for p in range(10, 1000, 10) if dice.random() < 0.95}
         span_ms = market.start_ms - market.book_from_ms
-        self._first_trade_ms = market.book_from_ms + round(span_ms * dice.uniform(0.3, 0.999))
+        share = dice.uniform(0.3, 0.999) if rate is None else 0.0
+        self._first_trade_ms = market.book_from_ms + round(span_ms * share)
         self._lock = threading.Lock()
         self._epoch: _Epoch | None = None
         self._states: tuple[BookState, BookState] | None = None
+        self._teller: Teller | None = None
+        self._untaken: list[Moment] = []
 
     def states(self, now_ms: int) -> tuple[BookState, BookState]:
         """Books of both tokens at `now_ms`, which must not be before book_from_ms."""
         with self._lock:
-            now_ms = min(now_ms, self.market.end_ms - 1)
-            epoch = self._epoch
-            if epoch is None or now_ms >= epoch.until_ms:
-                epoch = self._epoch = self._begin(now_ms)
-                self._states = None
-            while epoch.next_ms <= now_ms:
-                self._change(epoch)
-                self._states = None
-            if self._states is None:
-                self._states = self._render(epoch)
-            return self._states
+            return self._reach(now_ms)
+
+    @property
+    def due_ms(self) -> int:
+        """When something can be taken: now, at the next change, or never after the end."""
+        epoch = self._epoch
+        if self._untaken or epoch is None:
+            return 0
+        due_ms = min(epoch.next_ms, epoch.until_ms)
+        return due_ms if due_ms < self.market.end_ms else NEVER_MS
+
+    def take(self, now_ms: int) -> Taken:
+        """What was told since the last `take`, the first time nothing, and the books after it."""
+        with self._lock:
+            states = self._reach(now_ms)
+            if self._teller is None and self._epoch is not None:
+                sides = {"bids": self._epoch.bids, "asks": self._epoch.asks}
+                self._teller = Teller(self.market, self.tempo, self.seed, **sides, states=states)
+            moments, self._untaken = tuple(self._untaken), []
+            return Taken(moments, states)
+
+    def _reach(self, now_ms: int) -> tuple[BookState, BookState]:
+        now_ms = min(now_ms, self.market.end_ms - 1)
+        epoch = self._epoch
+        if epoch is None:
+            epoch = self._epoch = self._begin(now_ms)
+        while now_ms >= epoch.until_ms:
+            if self._teller is not None:
+                self._step(epoch, epoch.until_ms - 1)
+            begin_ms = now_ms if self._teller is None else epoch.until_ms
+            epoch = self._epoch = self._begin(begin_ms)
+            self._changed(epoch)
+        self._step(epoch, now_ms)
+        if self._states is None:
+            self._states = self._render(epoch)
+        return self._states
+
+    def _step(self, epoch: _Epoch, until_ms: int) -> None:
+        while epoch.next_ms <= until_ms:
+            self._change(epoch)
+            self._changed(epoch)
+
+    def _changed(self, epoch: _Epoch) -> None:
+        """The books are others now; told at once where somebody follows."""
+        self._states = None
+        if self._teller is not None:
+            self._states = self._render(epoch)
+            moment = self._teller.tell(epoch.bids, epoch.asks, self._states, traded=epoch.traded)
+            self._untaken.append(moment)
 
     def _begin(self, now_ms: int) -> _Epoch:
         index, begin_ms, until_ms = self.path.epoch_at(now_ms)
@@ -146,11 +131,19 @@ class Simulation:
         traded = begin_ms >= self._first_trade_ms
         epoch = _Epoch(
             index, until_ms, dice, tick, begin_ms, 0, top, bids, asks,
-            f"{max(top, 1) / 1000:.3f}" if traded else "",
+            f"{max(top, 1) / 1000:.3f}" if traded else "", traded, begin_ms,
         )  # fmt: skip
         _touch(epoch)
-        epoch.next_ms = begin_ms + self._gap_ms(epoch)
+        epoch.next_ms = self._next_ms(epoch)
         return epoch
+
+    def _next_ms(self, epoch: _Epoch) -> int:
+        """When the next change is due: later than the last."""
+        rate = self.tempo.changes_per_s
+        if rate is None:
+            return epoch.at_ms + self._gap_ms(epoch)
+        epoch.due_ms += epoch.dice.expovariate(rate / 1000)
+        return max(int(epoch.due_ms), epoch.at_ms + 1)
 
     def _gap_ms(self, epoch: _Epoch) -> int:
         dice = epoch.dice
@@ -174,7 +167,8 @@ class Simulation:
                 del epoch.asks[price]
             _touch(epoch)
         away = int(dice.expovariate(0.3)) * tick
-        traded = at_ms >= self._first_trade_ms and dice.random() < 0.25
+        traded = at_ms >= self._first_trade_ms and dice.random() < self.tempo.trade_share
+        epoch.traded = False
         if traded:
             away = 0
         if dice.random() < 0.5:
@@ -185,9 +179,10 @@ class Simulation:
             _rewrite(side, price, dice, removable=away if price in side else 0)
             if traded:
                 epoch.last_trade = f"{price / 1000:.3f}"
+                epoch.traded = True
         else:
             _rewrite(epoch.bids or epoch.asks, 500, dice, removable=0)
-        epoch.next_ms = at_ms + self._gap_ms(epoch)
+        epoch.next_ms = self._next_ms(epoch)
 
     def _render(self, epoch: _Epoch) -> tuple[BookState, BookState]:
         bids = [epoch.bids[price] for price in sorted(epoch.bids)]
@@ -260,7 +255,3 @@ def _size(dice: random.Random) -> int:
 
 def _other(milli: int | None) -> int | None:
     return None if milli is None else 1000 - milli
-
-
-def _milli(odds: float) -> int:
-    return min(max(round(1000 / (1 + math.exp(-odds))), 1), 999)

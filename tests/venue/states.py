@@ -1,4 +1,4 @@
-"""What a book is between the world that makes it and the routes that send it.
+"""What a book and an event are between the world that makes them and what sends them.
 
 Promises: a `BookState` never changes; the same state is the same bytes.
 """
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tests.venue.markets import Market
+
+NEVER_MS = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,68 @@ class BookState:
     tick: str
 
 
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One level of one token: `size` is the new aggregate, "0" removes it."""
+
+    price: str
+    size: str
+    side: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one event tells about one token; `hash` is of its book afterwards, "" when untold."""
+
+    token_id: str
+    hash: str
+    items: tuple[Item, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of one market. `custom`: only for connections with custom_feature_enabled.
+
+    A global event tells nothing about a token and goes to every such connection.
+    """
+
+    kind: str
+    condition_id: str
+    timestamp: str
+    raw: bytes
+    told: tuple[Told, ...] = ()
+    custom: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Events of one change, in order. `together`: they come as one array frame."""
+
+    events: tuple[Event, ...]
+    together: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What has happened in a market since the last look, and both books after it."""
+
+    moments: tuple[Moment, ...]
+    states: tuple[BookState | None, BookState | None]
+
+
+class Followed(Protocol):
+    """A market whose events are kept from the first `take` on until they are taken."""
+
+    @property
+    def due_ms(self) -> int:
+        """When the next `take` may bring something; a look before is in vain."""
+        ...
+
+    def take(self, now_ms: int) -> Taken:
+        """The moments since the last `take`, the first time none, and the books after them."""
+        ...
+
+
 class World(Protocol):
     """Where markets and books come from: simulated, or replayed from captures."""
 
@@ -38,6 +102,14 @@ class World(Protocol):
 
     def state(self, token_id: str, now_ms: int) -> BookState | None:
         """The book to serve, or None where the venue has none (unknown, not yet, closed)."""
+        ...
+
+    def past(self, token_id: str, at_ms: int) -> BookState | None:
+        """The book as it was at an earlier moment."""
+        ...
+
+    def follow(self, token_id: str, now_ms: int) -> tuple[Market, Followed] | None:
+        """The token's market, to be followed; None while it has no book."""
         ...
 
     def middle(self, market: Market, now_ms: int) -> int:

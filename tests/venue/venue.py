@@ -1,9 +1,10 @@
 """A loopback Polymarket in this process: start it, spoil it, ask it for the truth.
 
-Writes:   answers.jsonl, states.jsonl, markets.jsonl in its state directory (see `truth`).
-Promises: Gamma and CLOB on one port of 127.0.0.1; the same seed and clock make the same markets
-          and books; after `stop` the port is closed and every connection with it, and `start`
-          opens the same port again on the same world.
+Writes:   answers.jsonl, states.jsonl, markets.jsonl in its state directory (see `truth`), and
+          changes.jsonl, sent.jsonl (see `channel_truth`).
+Promises: Gamma and CLOB on one port of 127.0.0.1, the market channel on another; the same seed and clock make the same markets
+          and books; after `stop` the ports are closed and every connection with them, and
+          `start` opens the same ports again on the same world.
 Never:    imports the recorder.
 """
 
@@ -16,6 +17,9 @@ from typing import Self
 
 from tests.venue import markets
 from tests.venue.app import App
+from tests.venue.channel import PATH, Channel
+from tests.venue.channel_truth import ChannelLedger, ChannelTruth
+from tests.venue.events import Tempo
 from tests.venue.faults import Faults
 from tests.venue.live import LiveWorld
 from tests.venue.markets import Market
@@ -32,10 +36,12 @@ class Venue:
     Args:
         state_dir: where the ledger goes; made when missing.
         port: 0 for a free one.
+        channel_port: of the market channel; 0 for a free one.
         scale: divides the window length of the 5m, 15m and 4h series (15: 20 s and 60 s).
         seed: of every id, price, order of answers and chance.
         lines: names of the series to serve.
         encoding: "gzip" to compress for clients that accept it, or "identity".
+        tempo: how the simulated markets move, and how the market channel tells it.
         world: another world than the simulated one, such as a replay.
         clock_ns: Unix ns; the one clock of the venue.
     """
@@ -45,29 +51,43 @@ class Venue:
         state_dir: Path,
         *,
         port: int = 0,
+        channel_port: int = 0,
         scale: int = 1,
         seed: int = 1,
         lines: Sequence[str] = DEFAULT_MARKETS,
         encoding: str = "identity",
+        tempo: Tempo | None = None,
         world: World | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.clock_ns = clock_ns
         self.port = port
+        self.channel_port = channel_port
         self.encoding = encoding
         self.faults = Faults(seed)
         self.world = world or LiveWorld(
-            [markets.series(name, scale=scale) for name in lines], seed=seed, born_ms=self.now_ms()
+            [markets.series(name, scale=scale) for name in lines],
+            seed=seed,
+            born_ms=self.now_ms(),
+            tempo=tempo,
         )
         self.app = App(self.world, self.faults, seed=seed)
         self.ledger = Ledger(state_dir)
         self.truth: Truth = self.ledger.truth
+        self.channel_ledger = ChannelLedger(state_dir)
+        self.channel_truth: ChannelTruth = self.channel_ledger.truth
+        self._channel = Channel(self.world, self.faults, self.channel_ledger, clock_ns=clock_ns)
         self._server: Server | None = None
 
     @property
     def url(self) -> str:
         """Base URL of both Gamma and CLOB, without a slash at the end."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ws_url(self) -> str:
+        """Address of the market channel."""
+        return f"ws://127.0.0.1:{self.channel_port}{PATH}"
 
     def now_ms(self) -> int:
         """Unix ms of the venue's clock."""
@@ -97,7 +117,8 @@ class Venue:
         return self.truth.answers()
 
     def start(self) -> None:
-        """Listen; the port stays the same over stop and start."""
+        """Listen; the ports stay the same over stop and start."""
+        self.channel_port = self._channel.start(self.channel_port)
         server = Server(
             self.port, self.app, self.ledger, clock_ns=self.clock_ns, encoding=self.encoding
         )
@@ -108,7 +129,8 @@ class Venue:
         loop.start()
 
     def stop(self) -> None:
-        """Close the port and every connection; the ledger stays open for the next start."""
+        """Close the ports and every connection; the ledger stays open for the next start."""
+        self._channel.stop()
         if self._server is not None:
             self._server.end()
             self._server = None
@@ -127,3 +149,4 @@ class Venue:
         """Stop, and close the ledger."""
         self.stop()
         self.ledger.close()
+        self.channel_ledger.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.venue import Venue, dates, markets
-from tests.venue.simulate import Path as PricePath
+from tests.venue.walk import Path as PricePath
 from tests.venue_tests.peers import NOON_MS, Hand, regular, window_at
 
 

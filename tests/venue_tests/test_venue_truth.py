@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -154,4 +155,5 @@ def test_the_process_says_where_it_listens_and_ends_on_sigterm(tmp_path: Path) -
 
     assert (503, 0) == (status, code)
     assert f"http://127.0.0.1:{said['port']}" == said["url"]
+    assert re.fullmatch(r"ws://127\.0\.0\.1:\d+/ws/market", said["ws_url"])
     assert ["status"] == [row.fault for row in Truth(tmp_path).answers()]

@@ -5,9 +5,16 @@ python -m tests.bench [speed|lateness|memory|offload …]
 
 import sys
 
-from tests.bench import lateness, memory, offload, read, speed
+from tests.bench import lateness, memory, missed, offload, read, speed
 
-BENCHES = {"speed": speed, "lateness": lateness, "memory": memory, "offload": offload, "read": read}
+BENCHES = {
+    "speed": speed,
+    "lateness": lateness,
+    "memory": memory,
+    "offload": offload,
+    "read": read,
+    "missed": missed,
+}
 
 
 def main() -> int:

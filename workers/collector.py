@@ -59,7 +59,7 @@ class Collector:
         self._guard, self._guard_level = GuardFollower(bench.data), "ok"
         self._markets: tuple[Market, ...] = ()
         self._batches: dict[tuple[str, ...], tuple[Batch, ...]] = {}
-        self._counters = {"failures": 0, "ticks": 0, "ticks_skipped": 0}
+        self._counters = {"failures": 0, "request_ms": 0, "ticks": 0, "ticks_skipped": 0}
         self._last_success_wall_ns: int | None = None
         self._last_error: tuple[str, int] | None = None
         hot_ms = bench.settings.schedule.hot_interval_ms
@@ -189,6 +189,8 @@ class Collector:
         request_id = self._diary.next_request_id()
         call = Call(method="POST", url=self._url, body=batch.body, request_id=request_id)
         answer = self._client.fetch(call)
+        took_ns = answer.recv_mono_ns - answer.send_mono_ns
+        self._counters["request_ms"] += took_ns // NS_PER_MS
         cause = self._catch.take(batch, answer, request_id=request_id, due_ms=due_ms)
         if cause == OK:
             self._succeeded(answer.recv_wall_ns)

@@ -3,7 +3,7 @@
 Reads     supervisord (run/supervisor.sock), spool/heartbeat, spool/universe, spool/<queue>,
           spool/quarantine, the filesystem, /proc of the fleet, the venue's clock (GET /time)
 Writes    spool/guard/disk.json, manifests/{health,disk,alerts}/ (latest.json and history),
-          Sentry when SENTRY_DSN is set
+          metrics/orderbooks.prom, Sentry when SENTRY_DSN is set
 Promises  one alert when a condition begins and one when it ends, across restarts; a guard level
           that is fresh and does not flap; never dies of what it reads
 Fails     disk full           → looks on, alerts by Sentry, history rows wait in memory
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from workers import VERSION
-from workers.core import clocks, health, reports
+from workers.core import clocks, health, metrics, reports
 from workers.core.alerts import Finding
 from workers.core.cadence import Anchor
 from workers.core.disk import DiskSeen, Forecast, Sample, forecast, guard_level, recent
@@ -217,6 +217,10 @@ class Watchdog:
         told = reports.health_manifest(look, self._bell.active, self._usage, look_ms)
         self._journal.replace("health", told)
         self._journal.replace("disk", disk)
+        universe = look.spool.universe
+        classes = {each.condition_id: each.series for each in universe.markets} if universe else {}
+        beats = look.spool.heartbeats
+        self._journal.publish(metrics.page(told, disk, self._bell.active, beats, classes))
         if is_history:
             self._journal.remember("disk", disk, look.wall_ns)
         if is_history or told.verdict != self._verdict:

@@ -1,6 +1,7 @@
 """The watchdog's own writing: a latest.json that is replaced, and a history that is appended.
 
-Writes    manifests/<kind>/latest.json, and segments of kind health, disk and alerts
+Writes    manifests/<kind>/latest.json, metrics/orderbooks.prom, and segments of kind health, disk
+          and alerts
 Promises  a full disk costs history rows, never the watchdog: what cannot be written is said in
           `problem`, and history waits in memory only up to a bound
 """
@@ -45,6 +46,10 @@ class Journal:
     def guard(self, guard: msgspec.Struct) -> None:
         """Replace the disk guard; unsynced, because it is written again within seconds."""
         self._try(lambda: durable.replace_unsynced(self._data.guard, encode(guard)))
+
+    def publish(self, page: str) -> None:
+        """Replace the metrics page for whoever scrapes it; written again with the next look."""
+        self._try(lambda: durable.replace_unsynced(self._data.metrics, page.encode()))
 
     def remember(self, kind: str, row: msgspec.Struct, wall_ns: int) -> None:
         """Append one row to the history of a kind."""

@@ -1,0 +1,60 @@
+"""How the fleet is, in a word: for a probe, or over HTTP on this machine for whoever asks there.
+
+It says what the watchdog last wrote; it asks nobody.
+"""
+
+import argparse
+import json
+import signal
+import threading
+import time
+
+import msgspec
+
+from workers.edge import terminal
+from workers.edge.health_server import HealthServer, judged
+from workers.edge.spool.directory import DataDir
+
+EXIT_FINE, EXIT_WRONG = 0, 1
+EXAMPLES = """\
+examples:
+  orderbooks health                              one word, and why
+  orderbooks health --json                       the same for a program
+  orderbooks health --listen 127.0.0.1:8010      GET /health /disk /alerts /metrics, until Ctrl-C
+  orderbooks health --listen unix:var/health.sock
+
+exit codes: 0 ok or degraded; 1 failing, or nobody has looked for two minutes; 2 cannot do it
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the verb understands."""
+    parser.add_argument("--listen", metavar="WHERE", help="127.0.0.1:PORT, [::1]:PORT or unix:PATH")
+    parser.add_argument("--json", action="store_true", help="for a program")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the verdict, or serve it until SIGINT or SIGTERM."""
+    data = DataDir(arguments.data)
+    if arguments.listen:
+        return _serve(data, arguments.listen)
+    found = judged(data, time.time_ns())
+    if arguments.json:
+        print(json.dumps(msgspec.to_builtins(found), indent=1))
+    else:
+        print(found.verdict)
+        for reason in found.reasons:
+            print(f"  {terminal.printable(reason)}")
+    return EXIT_FINE if found.is_serving else EXIT_WRONG
+
+
+def _serve(data: DataDir, listen: str) -> int:
+    server = HealthServer(data, listen)
+    print(f"listening: curl {server.where}", flush=True)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
+    try:
+        server.serve_forever(poll_interval=0.2)
+    finally:
+        server.server_close()
+    return EXIT_FINE

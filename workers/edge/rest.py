@@ -8,12 +8,11 @@ Never     follows a redirect, sends a credential (no netrc, no cookies), or asks
           the public read endpoints it is given
 """
 
+import contextlib
 import http.client
 import os
-import signal
 import time
 from email.utils import parsedate_to_datetime
-from types import FrameType
 from typing import Any
 
 import msgspec
@@ -25,6 +24,7 @@ from requests.cookies import RequestsCookieJar
 from workers.core import causes
 from workers.core.answers import Answer
 from workers.edge import deflate
+from workers.edge.deadlines import AGAIN_S, Alarm, Deadline, DeadlinePassed
 
 _HEADERS = (
     "age cf-cache-status cf-ray content-encoding content-length content-type date server "
@@ -33,13 +33,7 @@ _HEADERS = (
 )
 KEPT_HEADERS = tuple(_HEADERS.split())
 _PIECE_BYTES = 1 << 18
-#: The alarm repeats: a first one that fell into a destructor would be swallowed there.
-_ALARM_AGAIN_S = 0.1
 _CLOSE_TRIES = 3
-
-
-class _DeadlinePassed(Exception):
-    """Raised by the alarm in whatever call is blocking."""
 
 
 class _Broken(Exception):
@@ -85,12 +79,23 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RestClient:
-    """A keep-alive client with one deadline for each exchange; used by one thread, the main one."""
+    """A keep-alive client with one deadline for each exchange; used by one thread.
 
-    def __init__(self, *, timeout_s: float, max_body_bytes: int, user_agent: str) -> None:
+    Of another than the main one: `deadline` Unalarmed.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout_s: float,
+        max_body_bytes: int,
+        user_agent: str,
+        deadline: Deadline | None = None,
+    ) -> None:
         # No alarm interrupts the C resolver; by itself it waits 10 s for a dead name server.
         os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:2")
         self._timeout_s = timeout_s
+        self._deadline = deadline or Alarm()
         self._max_body_bytes = max_body_bytes
         self._headers = {
             "User-Agent": user_agent,
@@ -115,18 +120,10 @@ class RestClient:
 
         `close` would wait for it for ever (seen when deadlines met the last byte).
         """
-        previous = signal.signal(signal.SIGALRM, _on_alarm)
         for _ in range(_CLOSE_TRIES):
-            signal.setitimer(signal.ITIMER_REAL, _ALARM_AGAIN_S, _ALARM_AGAIN_S)
-            try:
-                try:
-                    self._session.close()
-                finally:
-                    signal.setitimer(signal.ITIMER_REAL, 0)
-                break
-            except _DeadlinePassed:
-                signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+            with contextlib.suppress(DeadlinePassed):
+                self._deadline.during(AGAIN_S, self._session.close)
+                return
 
     def fetch(self, call: Call) -> Answer:
         """Make one exchange.
@@ -135,20 +132,12 @@ class RestClient:
             An Answer; its cause is "ok" only for a whole body with status 200.
         """
         send_wall_ns, send_mono_ns = time.time_ns(), time.monotonic_ns()
-        previous = signal.signal(signal.SIGALRM, _on_alarm)
-        signal.setitimer(signal.ITIMER_REAL, self._timeout_s, _ALARM_AGAIN_S)
         try:
-            try:
-                found = self._exchange(call)
-            finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
-        except _DeadlinePassed:
-            # It may ring between the last byte and the line above, so it is turned off here too.
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            found = self._deadline.during(self._timeout_s, lambda: self._exchange(call))
+        except DeadlinePassed:
             found = {"cause": "timeout", "detail": f"no whole answer within {self._timeout_s} s"}
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             found = {"cause": _cause_of(error), "detail": _short(error)}
-        signal.signal(signal.SIGALRM, previous)
         recv_wall_ns, recv_mono_ns = time.time_ns(), time.monotonic_ns()
         if found["cause"] == "timeout" or found.get("status") is None:
             # An interrupted exchange leaves a connection in an unknown state.
@@ -206,7 +195,7 @@ class RestClient:
                 wire += piece
                 if len(wire) > limit:
                     raise _Broken("too_large", f"over {limit} bytes", bytes(wire), len(wire))
-        except _DeadlinePassed:
+        except DeadlinePassed:
             detail = f"the body did not end within {self._timeout_s} s"
             raise _Broken("timeout", detail, bytes(wire), len(wire)) from None
         except urllib3.exceptions.HTTPError as error:
@@ -217,10 +206,6 @@ class RestClient:
             return deflate.inflate_body(bytes(wire), limit), len(wire)
         except deflate.BadBody as bad:
             raise _Broken(bad.cause, bad.detail, bad.body, len(wire)) from bad
-
-
-def _on_alarm(_signal: int, _frame: FrameType | None) -> None:
-    raise _DeadlinePassed
 
 
 def _cause_of_good(status: int, headers: dict[str, str], body: bytes) -> str:

@@ -1,0 +1,179 @@
+"""What a streamer's archive holds, held against the venue's truth.
+
+Used by tests only. Coverage is worked out here anew, from the ledger's rows alone: what the
+project itself says of gaps is not asked.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tests.rig import Rig
+from tests.venue import Venue
+from tests.venue.channel_truth import ChangeRow
+from workers.core.frames import read_frame, read_frame_row
+from workers.core.ledger import Row
+from workers.core.rebuilt import Rebuilt
+from workers.core.stream_rows import Closed, Heard, Turned
+from workers.core.tails import Tails
+
+#: Between the venue's making of an event and our hearing of the one before it.
+LATENCY_NS = 100_000_000
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A stretch in which no connection covered a token, and how it began."""
+
+    from_ns: int
+    until_ns: int
+    causes: frozenset[str]
+
+
+def keys_of(event: dict[str, Any]) -> Iterator[Key]:
+    """One key for each thing an event of the archive tells of a token."""
+    kind, at = event.get("event_type", ""), event.get("timestamp", "")
+    if kind == "price_change":
+        for each in event["price_changes"]:
+            yield kind, each["asset_id"], at, each["price"], each["size"], each["side"]
+    elif kind == "book":
+        yield kind, event["asset_id"], at, event["hash"]
+    else:
+        yield kind, event.get("asset_id", ""), at
+
+
+def keys_of_truth(change: ChangeRow) -> Iterator[Key]:
+    """The same of what the venue produced."""
+    if change.kind == "price_change":
+        for item in change.items:
+            at = change.timestamp
+            yield change.kind, change.token_id, at, item.price, item.size, item.side
+    elif change.kind == "book":
+        yield change.kind, change.token_id, change.timestamp, change.hash
+    else:
+        yield change.kind, change.token_id, change.timestamp
+
+
+class Archive:
+    """Everything one data directory holds of a stream."""
+
+    def __init__(self, rig: Rig) -> None:
+        lines = [*rig.published_rows("frames"), *rig.open_rows("frames")]
+        self.rows = [read_frame_row(line) for line in lines]
+        self.events = [json.loads(each.raw) for each in self.rows if each.origin == "event"]
+        self.keys = Counter(key for event in self.events for key in keys_of(event))
+        self.ledger: list[Row] = rig.ledger()
+
+    def of(self, kind: type) -> list[Any]:
+        """Ledger rows of one kind."""
+        return [row for row in self.ledger if isinstance(row, kind)]
+
+    def covered(self) -> dict[str, list[tuple[int, int, str]]]:
+        """By token: from when to when a connection covered it, and what ended that."""
+        ends: dict[str, tuple[int, str]] = {}
+        for row in self.of(Heard):
+            ends[row.connection] = (row.at_wall_ns, "down")
+        for row in self.of(Closed):
+            ends[row.connection] = (row.heard_wall_ns or row.at_wall_ns, row.cause)
+        open_now: dict[tuple[str, str], int] = {}
+        found: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
+        for row in self.of(Turned):
+            key = (row.connection, row.token_id)
+            if key in open_now:
+                found[row.token_id].append((open_now.pop(key), row.since_wall_ns, row.reason))
+            if row.state == "SYNCED":
+                open_now[key] = row.since_wall_ns
+        for (connection, token_id), since_ns in open_now.items():
+            found[token_id].append((since_ns, *ends.get(connection, (since_ns, "down"))))
+        return found
+
+    def gaps(self, token_id: str, until_ns: int) -> list[Gap]:
+        """What no connection covered of a token, up to a moment."""
+        found, reached, causes = [], 0, frozenset({"start"})
+        for from_ns, to_ns, cause in sorted(self.covered().get(token_id, [])):
+            if from_ns > reached:
+                found.append(Gap(reached, from_ns, causes))
+            if to_ns >= reached:
+                reached, causes = to_ns, frozenset({cause})
+        return [*found, Gap(reached, until_ns, causes)] if reached < until_ns else found
+
+    def verdicts(self) -> dict[Key, set[str]]:
+        """Every state of every connection rebuilt, and its hash checked, whatever failed before."""
+        books: dict[tuple[str, str], Rebuilt] = {}
+        tails: dict[str, Tails] = defaultdict(Tails)
+        found: dict[Key, set[str]] = defaultdict(set)
+        for row in self.rows:
+            told = json.loads(row.raw)
+            if row.origin == "rest" or told.get("event_type") == "book":
+                key = (row.connection, told["asset_id"])
+                if row.origin == "event" or row.verdict == "not_synced":
+                    books[key] = Rebuilt(told["market"], told["asset_id"], row.raw)
+            if row.origin != "event":
+                continue
+            event = read_frame(row.raw).events[0]
+            tails[event.market].traded(told.get("price", ""))
+            hashes = {each.token_id: each.hash for each in event.changes}
+            for change in event.changes:
+                if (row.connection, change.token_id) in books:
+                    books[row.connection, change.token_id].apply(change)
+            if event.type == "book":
+                hashes[event.token_id] = told["hash"]
+            for each in keys_of(told):
+                book = books.get((row.connection, each[1]))
+                if book is not None and each[1] in hashes:
+                    prefix, said = book.prefix(event.timestamp), hashes[each[1]]
+                    known = tails[event.market]
+                    is_right = known.is_known(prefix, said) or known.find(prefix, said)
+                    found[each].add("verified" if is_right else "failed")
+        return found
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The venue's changes of some tokens: archived, missing in a gap by its cause, or nowhere.
+
+    `hidden`: the next event that came made it good before the ledger could notice. It is a whole
+    book, or its hash proves the whole book after it, or fails, which the tables then say of it.
+    """
+
+    archived: int
+    lost: dict[str, int]
+    hidden: int
+    unexplained: list[ChangeRow]
+
+
+def judge(archive: Archive, venue: Venue, token_ids: Iterable[str], *, until_ns: int) -> Judgement:
+    """Hold every change of a book that the venue produced against the archive.
+
+    A lost trade, or a lost best price, shows nowhere: no later message depends on it.
+    """
+    changes: dict[str, list[ChangeRow]] = defaultdict(list)
+    for change in venue.channel_truth.changes():
+        if change.kind in ("price_change", "book"):
+            changes[change.token_id].append(change)
+    archived, hidden, lost, unexplained = 0, 0, Counter[str](), list[ChangeRow]()
+    verdicts = archive.verdicts()
+    for token_id in token_ids:
+        gaps = archive.gaps(token_id, until_ns + 10**12)
+        told = set[str]()
+        for change in reversed(changes[token_id]):
+            if all(key in archive.keys for key in keys_of_truth(change)):
+                archived += 1
+                told = {change.kind, *(v for key in keys_of_truth(change) for v in verdicts[key])}
+            elif causes := _inside(gaps, change.at_wall_ns):
+                lost.update(causes)
+            elif told & {"book", "verified", "failed"}:
+                hidden += 1
+            else:
+                unexplained.append(change)
+    return Judgement(archived, dict(lost), hidden, unexplained)
+
+
+def _inside(gaps: Sequence[Gap], at_ns: int) -> frozenset[str]:
+    for gap in gaps:
+        if gap.from_ns - LATENCY_NS <= at_ns <= gap.until_ns + LATENCY_NS:
+            return gap.causes
+    return frozenset()

@@ -1,0 +1,1 @@
+"""Streaming: connections, states, checks and rows of one streamer."""

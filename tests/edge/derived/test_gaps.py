@@ -212,6 +212,50 @@ def test_damage_of_one_hour_holds_up_no_other_and_is_tried_again_with_the_next(f
     assert 80 == standing(data).checks["due"]
 
 
+def invalid(fleet: Fleet, path: Path) -> None:
+    said = ("--kind", "invalid", "--reason", "disk fault", "--by", "me")
+    assert 0 == fleet.orderbooks("label", path.name.partition(".")[0], *said)
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"), [("books", "FAILED(labelled_invalid)"), ("ledger", "DOWN(stopped)")]
+)
+def test_a_label_on_what_is_damaged_settles_the_hour(fleet: Fleet, kind: str, state: str):
+    data = fleet.data
+    # Its ledger is the one behind the hour.
+    behind = fleet.collector(HOUR_MS + MS_PER_HOUR + 5 * S)
+    behind.stop(HOUR_MS + MS_PER_HOUR + 10 * S)
+    locks.release_all()
+    settled(data)
+    path = fleet.segments(kind)[-1]
+    path.write_bytes(path.read_bytes()[:-9])
+    closing = Closing(data)
+    assert path.name in closed(closing, data)[1].problem
+    assert [] == closing.look(now_ms=NOW_MS, grace_ms=0)
+    invalid(fleet, path)
+
+    _, told = closed(closing, data)
+    assert ("", False) == (told.problem, closing.has_refused)
+    assert 80 == standing(data).checks["due"]
+    assert state in standing(data).checks
+    assert path.name.partition(".")[0] in {each.name for each in standing(data).sources}
+    assert [] == closed(Closing(data), data)[1].made
+
+
+def test_a_label_on_another_segment_leaves_the_hour_refused(fleet: Fleet):
+    data = fleet.data
+    settled(data)
+    path, other = fleet.segments("ledger")[-1], fleet.segments("books")[0]
+    path.write_bytes(path.read_bytes()[:-9])
+    closing = Closing(data)
+    closed(closing, data)
+    invalid(fleet, other)
+
+    _, told = closed(closing, data)
+    assert path.name in told.problem
+    assert closing.has_refused
+
+
 def test_an_hour_whose_ledgers_are_on_the_remote_alone_keeps_its_table(tmp_path: Path):
     fleet = whole_minute(tmp_path / "var")
     data = fleet.data
@@ -269,6 +313,24 @@ def test_nobody_there_while_a_market_was_due_is_a_gap_and_sleep_is_none(tmp_path
     ]
     assert [] == closed(closing, fleet.data, HOUR_MS + 100 * MS_PER_HOUR)[0]
     assert [] == closed(Closing(fleet.data), fleet.data, HOUR_MS + 100 * MS_PER_HOUR)[1].made
+
+
+def test_rows_of_a_gap_that_crosses_the_hour_join_to_the_gap_of_coverage(tmp_path: Path, capsys):
+    fleet = Fleet(tmp_path)
+    fleet.publish_universe(HOUR_MS - 10 * S, market(1, HOUR_MS, 2 * 3600))
+    collector = fleet.collector(HOUR_MS - 5 * S)
+    collector.ticks(HOUR_MS, HOUR_MS + 10 * S)
+    collector.stop(HOUR_MS + 10 * S)
+    locks.release_all()
+    for hour_ms in (HOUR_MS, HOUR_MS + MS_PER_HOUR):
+        gaps.anew(batch(fleet.data), hour_ms, {})
+    fleet.orderbooks("coverage", "--json", "--from", "2026-04-16T08:00", "--to", "2026-04-16T10:00")
+    (whole,) = json.loads(capsys.readouterr().out)["markets"][0]["gaps"]
+
+    (first,), (second,) = rows(fleet.data), rows(fleet.data, HOUR_MS + MS_PER_HOUR)
+    assert second["from_due_ms"] == first["from_due_ms"] + first["length_ms"]
+    assert whole["length_s"] * 1000 == first["length_ms"] + second["length_ms"]
+    assert sum(whole["states"].values()) == sum(first["ticks"]) + sum(second["ticks"])
 
 
 def test_an_archive_that_knows_no_universe_has_no_gaps(tmp_path: Path):

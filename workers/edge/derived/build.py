@@ -18,11 +18,12 @@ from workers.core.normalizing import BadRow, BooksReader
 from workers.core.retelling import Reader, stats_row
 from workers.core.states import States
 from workers.core.story import ManifestMarket
+from workers.core.stream_reading import FramesReader, Voucher
 from workers.core.table_manifests import Source, TableManifest, covered, table_name
-from workers.core.tables import TABLES, TABLES_OF_KIND
+from workers.core.tables import SPARSE, TABLES, TABLES_OF_KIND
 from workers.edge import parquet
 from workers.edge.derived import shelf, source
-from workers.edge.derived.drafts import Draft
+from workers.edge.derived.drafts import RUN_BYTES, Draft
 from workers.edge.derived.shelf import Batch
 from workers.edge.derived.source import Segment, Unfit
 from workers.edge.spool.directory import DataDir
@@ -30,11 +31,16 @@ from workers.edge.spool.directory import DataDir
 _NO_MARKET = ManifestMarket(slug="", condition_id="", series="", tokens={})
 
 
+#: Tables whose rows begin with the market, as segments come: one market's can be written for good.
+_BY_MARKET = ("books", "snapshots", "changes")
+Has = Mapping[str, Mapping[str, Source]]
+
+
 class Part(msgspec.Struct, frozen=True):
-    """What one segment gave to the main table; `side` its rows for others, by table."""
+    """What one segment gave: rows by table, bad ones by reason, checks of the main table."""
 
     segment: Segment
-    rows: int
+    rows: dict[str, int]
     bad: dict[str, int]
     checks: dict[str, int]
 
@@ -69,8 +75,10 @@ def build(
 
 def drafts_of(data: DataDir, hour_ms: int, kind: str) -> dict[str, Draft]:
     """A draft for each table that segments of a kind become."""
+    # Two tables of the stream are large at once, and share what one has elsewhere.
+    run_bytes = RUN_BYTES // 2 if kind == "frames" else RUN_BYTES
     return {
-        name: Draft(shelf.draft_path(data, name, hour_ms, kind), TABLES[name])
+        name: Draft(shelf.draft_path(data, name, hour_ms, kind), TABLES[name], run_bytes)
         for name in TABLES_OF_KIND[kind]
     }
 
@@ -79,15 +87,15 @@ def read_all(
     data: DataDir,
     segments: Sequence[Segment],
     drafts: Mapping[str, Draft],
-    has: Mapping[str, Mapping[str, Source]],
+    has: Has,
 ) -> list[Part]:
     """Prove and read segments into drafts, but for the rows a table has already."""
     parts = []
     in_order = sorted(segments, key=_by_market)
     for _, of_market in groupby(in_order, key=lambda each: _by_market(each)[0]):
         parts += [_read(data, each, drafts, has) for each in of_market]
-        if "books" in drafts:
-            drafts["books"].settle()
+        for name in drafts.keys() & _BY_MARKET:
+            drafts[name].settle()
     return parts
 
 
@@ -100,14 +108,14 @@ def _read(
     data: DataDir,
     segment: Segment,
     drafts: Mapping[str, Draft],
-    has: Mapping[str, Mapping[str, Source]],
+    has: Has,
 ) -> Part:
     source.prove(data, segment)
-    read = _read_books if segment.manifest.kind == "books" else _read_other
+    read = {"books": _read_books, "frames": _read_frames}.get(segment.manifest.kind, _read_other)
     part = read(data, segment, drafts, has)
     told = segment.manifest.told.rows
-    if segment.manifest.kind == "books" and part.rows + sum(part.bad.values()) != told:
-        raise Unfit(segment.name, f"{part.rows} rows, its manifest says {told}")
+    if segment.manifest.kind == "books" and part.rows["books"] + sum(part.bad.values()) != told:
+        raise Unfit(segment.name, f"{part.rows['books']} rows, its manifest says {told}")
     return part
 
 
@@ -115,7 +123,7 @@ def _read_books(
     data: DataDir,
     segment: Segment,
     drafts: Mapping[str, Draft],
-    has: Mapping[str, Mapping[str, Source]],
+    has: Has,
 ) -> Part:
     manifest = segment.manifest
     market = manifest.told.market or _NO_MARKET
@@ -129,22 +137,48 @@ def _read_books(
         drafts["stats"].add_rows([stats_row(manifest, reader.found)])
     found = reader.found
     checks = {**found.flags, **{f"hash_{name}": count for name, count in found.verdicts.items()}}
-    return Part(segment, found.rows, dict(found.bad), checks)
+    return Part(segment, {"stats": 1, "books": found.rows}, dict(found.bad), checks)
+
+
+def _read_frames(data: DataDir, segment: Segment, drafts: Mapping[str, Draft], has: Has) -> Part:
+    """Read twice: what a connection was worth at a line is known when the later ones are read."""
+    market = segment.manifest.told.market or _NO_MARKET
+    voucher = Voucher(market)
+    for lines in source.portions(data, segment):
+        voucher.read(lines)
+    reader = FramesReader(segment.name, market, voucher.vouching)
+    for lines in source.portions(data, segment):
+        reader.read(lines)
+        _add(drafts, has, segment, reader.taken())
+    reader.finish()
+    _add(drafts, has, segment, reader.taken())
+    return Part(segment, dict(reader.counts), dict(reader.bad_counts), dict(reader.checks))
 
 
 def _read_other(
     data: DataDir,
     segment: Segment,
     drafts: Mapping[str, Draft],
-    has: Mapping[str, Mapping[str, Source]],
+    has: Has,
 ) -> Part:
     kind = segment.manifest.kind
     reader = Reader(segment.name, kind)
     for lines in source.portions(data, segment):
-        rows, bad = reader.read(lines)
-        drafts[TABLES_OF_KIND[kind][-1]].add_rows(rows)
-        _add_bad(drafts["bad"], bad, has["bad"])
-    return Part(segment, reader.rows, dict(reader.bad), {})
+        _add(drafts, has, segment, reader.read(lines))
+    return Part(segment, dict(reader.counts), dict(reader.bad), {})
+
+
+def _add(
+    drafts: Mapping[str, Draft],
+    has: Has,
+    segment: Segment,
+    read: tuple[Mapping[str, Sequence[Sequence[object]]], Sequence[BadRow]],
+) -> None:
+    """Add rows to the tables that do not have this segment's yet."""
+    for table, rows in read[0].items():
+        if segment.name not in has[table]:
+            drafts[table].add_rows(rows)
+    _add_bad(drafts["bad"], read[1], has["bad"])
 
 
 def _add_bad(draft: Draft, bad: Sequence[BadRow], has: Mapping[str, Source]) -> None:
@@ -168,10 +202,12 @@ def _commit(
 
 def facts_of(batch: Batch, hour_ms: int, table: str, parts: Sequence[Part]) -> TableManifest:
     """The manifest of a table's file as far as its rows do not tell it."""
-    sources = sorted(_source(table, each) for each in parts if table != "bad" or each.bad)
+    made_of = [_source(table, each) for each in parts]
+    sources = sorted(each for each in made_of if each.rows or table not in SPARSE)
     checks: Counter[str] = Counter()
     for part in parts:
-        checks.update(part.checks if table == "books" else {})
+        is_main = table == TABLES_OF_KIND[part.segment.manifest.kind][-1]
+        checks.update(part.checks if is_main else {})
     return TableManifest(
         name=table_name(table, hour_ms, sources),
         table=table,
@@ -190,6 +226,7 @@ def facts_of(batch: Batch, hour_ms: int, table: str, parts: Sequence[Part]) -> T
 
 def _source(table: str, part: Part) -> Source:
     manifest = part.segment.manifest
-    rows = {"stats": 1, "bad": sum(part.bad.values())}.get(table, part.rows)
-    bad = {} if table in ("stats", "bad") else dict(sorted(part.bad.items()))
+    rows = sum(part.bad.values()) if table == "bad" else part.rows.get(table, 0)
+    is_main = table == TABLES_OF_KIND[manifest.kind][-1]
+    bad = dict(sorted(part.bad.items())) if is_main else {}
     return Source(name=manifest.name, sha256=manifest.sha256, rows=rows, bad=bad)

@@ -5,7 +5,8 @@ Writes    derived/gaps and its spool/upload tickets, in the job
 Promises  an hour is accounted for once it is over and nothing open or waiting can change it; again
           when a segment or a label comes late
 Fails     an hour whose evidence is damaged is told as the job's problem, and tried again with the
-          next hour that closes; one whose evidence is on the remote alone is left as it is
+          next hour that closes or label that comes; one whose evidence is on the remote alone is
+          left as it is
 """
 
 # ruff: noqa: PLC0415 - pyarrow is imported in the job only
@@ -24,7 +25,7 @@ from workers.edge.derived.shelf import Batch
 from workers.edge.derived.shift import Told, Work, made
 from workers.edge.spool.directory import DataDir
 
-#: Hours that one job judges at most; each costs a walk over the manifests of the archive.
+#: Hours that one job judges at most: what comes meanwhile waits no longer.
 JUDGED_AT_ONCE = 24
 Released = Callable[[], Collection[str]]
 
@@ -77,7 +78,7 @@ class Closing:
         judged = set(asked) & set(told.judged)
         self._due -= judged
         self._changed -= judged
-        self._refused.update(told.refused)
+        self._refused = (self._refused - judged) | set(told.refused)
 
     def _label_names(self) -> set[str]:
         return {path.name for path in self._data.labels.glob(f"*{SUFFIX}")}
@@ -85,7 +86,8 @@ class Closing:
     def _see_labels(self) -> None:
         names = self._label_names()
         for name in names - self._labels:
-            self._changed.update(_touched(self._data, name, self._until_ms or 0))
+            # It may be about the evidence that an hour was refused for, whatever hour that is of.
+            self._changed.update(_touched(self._data, name, self._until_ms or 0), self._refused)
         self._labels = names
 
 

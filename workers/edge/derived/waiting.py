@@ -1,8 +1,8 @@
 """What waits for the normalizer, by hour: how much, how long, and which come first.
 
-Reads     spool/normalize tickets, the manifests they name
+Reads     spool/normalize tickets, the manifests they name; labels
+Writes    the state of tickets that were set aside, once a label says what to think of the segment
 Promises  a manifest is read once; what cannot be weighed weighs nothing, and is still in a batch
-Never     writes
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ import msgspec
 from workers.core.errors import Refused
 from workers.core.segments import parse_name
 from workers.edge.derived import hours, source
-from workers.edge.spool import tickets
+from workers.edge.spool import labels, tickets
 from workers.edge.spool.directory import DataDir
 
 
@@ -45,6 +45,22 @@ class Waits(msgspec.Struct):
                 rows_left, bytes_left = rows - each.rows, size_bytes - each.bytes
             found[-1].append(each.name)
         return found
+
+
+def give_up(data: DataDir) -> dict[str, str]:
+    """Settle the tickets set aside whose segment a label calls invalid; the reason by name.
+
+    A segment that can be read is derived all the same: readers honour its label by its name.
+    """
+    failed = tickets.waiting(data, "normalize", tickets.FAILED)
+    invalid = labels.invalid(data) if failed else {}
+    found = {}
+    for path in failed:
+        label = invalid.get(path.stem)
+        if label is not None:
+            found[path.stem] = f"labelled invalid: {label.reason}"
+            tickets.settle(path, found[path.stem])
+    return found
 
 
 class Waiting:

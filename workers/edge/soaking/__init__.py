@@ -1,0 +1,1 @@
+"""A soak: samples of a fleet, and the evidence of hours."""

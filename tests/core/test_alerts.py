@@ -192,3 +192,11 @@ def test_every_alert_says_who_acts_what_it_means_and_what_to_do(name: str):
 
 def test_raising_and_recovering_are_catalogued_events():
     assert {"alert_raised", "alert_recovered", "guard_changed"} <= EVENTS.keys()
+
+
+def test_a_shard_is_known_by_its_workers_name_where_nobody_says_it():
+    named = {"collector-01": 1, "streamer-00": 0, "discovery": None, "-": None}
+
+    begun = weigh([], [Finding(alert="worker_fatal", detail="", worker=each) for each in named], 1)
+
+    assert named == {each.worker: each.shard for each in begun.active}

@@ -56,7 +56,8 @@ def test_a_raised_condition_is_one_event_with_its_tags_and_group(told):
     assert "rows_late: collector-01 clob: no book for 31 s" == event["message"]
     assert "error" == event["level"]
     assert ["rows_late", "collector-01", "1", "clob"] == event["fingerprint"]
-    assert {"alert": "rows_late", "worker": "collector-01", "shard": "1"} == event["tags"]
+    tags = {"alert": "rows_late", "worker": "collector-01", "shard": "1", "state": "raised"}
+    assert tags == event["tags"]
     assert (f"orderbooks@{VERSION}", "trial") == (event["release"], event["environment"])
     assert ALERTS["rows_late"].action == event["contexts"]["condition"]["what to do"]
 
@@ -69,14 +70,15 @@ def test_a_warning_is_a_warning(told):
     assert "warning" == event["level"]
 
 
-def test_a_recovery_is_its_own_info_event_in_a_group_beside_the_first(told):
+def test_a_recovery_is_an_info_event_on_the_same_issue(told):
     later = CONDITION.since_wall_ns + 40 * S
 
     (event,) = told(lambda sentry: sentry.tell_recovered(CONDITION, later)).events()
 
     assert "recovered: rows_late: collector-01 clob" == event["message"]
     assert "info" == event["level"]
-    assert ["rows_late", "collector-01", "1", "clob", "recovered"] == event["fingerprint"]
+    assert ["rows_late", "collector-01", "1", "clob"] == event["fingerprint"]
+    assert "recovered" == event["tags"]["state"]
     assert (40, 3) == tuple(
         event["contexts"]["condition"][name] for name in ("lasted_s", "suppressed")
     )

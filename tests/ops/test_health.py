@@ -66,6 +66,16 @@ def test_an_old_look_or_none_or_a_damaged_one_is_unknown_and_wrong(data: DataDir
     assert "has not looked for 20" in old.stdout
 
 
+def test_a_probe_that_restarts_asks_only_whether_somebody_looks(data: DataDir):
+    look(data, "failing")
+    failing = health(data, "--look")
+    look(data, "ok", age_s=200)
+    old = health(data, "--look")
+
+    assert (0, 1) == (failing.returncode, old.returncode)
+    assert "failing" in failing.stdout
+
+
 Ask = Callable[[str, str], tuple[int, bytes, str]]
 
 

@@ -108,13 +108,19 @@ def _begun(finding: Finding, wall_ns: int) -> Active:
         alert=finding.alert,
         level=ALERTS[finding.alert].level,
         worker=finding.worker,
-        shard=finding.shard,
+        shard=_shard(finding.worker) if finding.shard is None else finding.shard,
         subject=finding.subject[:DETAIL_MAX],
         detail=finding.detail[:DETAIL_MAX],
         evidence=finding.evidence[-EVIDENCE_MAX:],
         since_wall_ns=wall_ns,
         last_seen_wall_ns=wall_ns,
     )
+
+
+def _shard(worker: str) -> int | None:
+    """The shard in a worker's name, such as 1 of collector-01; None when it has none."""
+    number = worker.rpartition("-")[2]
+    return int(number) if number.isdecimal() else None
 
 
 def _seen_again(condition: Active, finding: Finding, wall_ns: int) -> Active:

@@ -1,8 +1,9 @@
 """Sentry: where a person is told. The owner of sentry_sdk; imported by the watchdog alone.
 
-Promises  one event for a raised condition and one for its recovery, grouped by fingerprint
-          [alert, worker, shard, subject]; a check-in for each checkin_interval_s, so that the
-          watchdog's own death is noticed; delivery happens in a thread and never blocks a look
+Promises  one event for a raised condition and one for its recovery, both on one issue by the
+          fingerprint [alert, worker, shard, subject], told apart by the tag `state`; a check-in
+          for each checkin_interval_s, so that the watchdog's own death is noticed; delivery
+          happens in a thread and never blocks a look
 Fails     Refused when the DSN cannot be used (its text is not repeated)
 Never     sends secrets, local variables, arguments of the process or anything else by itself:
           every integration is off (beside pyarrow, polars and aiohttp they took 27 MB), and
@@ -69,7 +70,7 @@ class Sentry:
         self._send(condition, f"{message}: {condition.detail}", alert.level, facts)
 
     def tell_recovered(self, condition: Active, wall_ns: int) -> None:
-        """Send that a condition is over, as an event of its own beside the first."""
+        """Send that a condition is over: the newest event of its issue, which stays open."""
         facts: dict[str, object] = {
             "lasted_s": condition.lasted_s(wall_ns),
             "since": utc_text(condition.since_wall_ns),
@@ -81,15 +82,17 @@ class Sentry:
     def _send(self, condition: Active, message: str, level: str, facts: dict[str, object]) -> None:
         shard = "" if condition.shard is None else str(condition.shard)
         fingerprint = [condition.alert, condition.worker, shard, condition.subject]
-        if level == "info":
-            fingerprint.append("recovered")
+        state = "recovered" if level == "info" else "raised"
+        tags = {"alert": condition.alert, "worker": condition.worker, "state": state}
+        if shard:  # Sentry calls an event with an empty tag damaged.
+            tags["shard"] = shard
         sentry_sdk.capture_event(
             {
                 "message": message,
                 "level": level,  # type: ignore[typeddict-item]
                 "logger": "orderbooks.watchdog",
                 "fingerprint": fingerprint,
-                "tags": {"alert": condition.alert, "worker": condition.worker, "shard": shard},
+                "tags": tags,
                 "contexts": {"condition": facts},
             }
         )

@@ -45,6 +45,11 @@ class Judged(msgspec.Struct, frozen=True):
         """True while the archive is being written as it should."""
         return self.verdict in {"ok", "degraded"}
 
+    @property
+    def has_looked(self) -> bool:
+        """True while somebody looks, whatever is seen: a restart mends no outage of the venue."""
+        return self.verdict != "unknown"
+
 
 def judged(data: DataDir, wall_ns: int) -> Judged:
     """The verdict of the last look; `unknown` when there is none, or it is old."""

@@ -20,6 +20,7 @@ EXAMPLES = """\
 examples:
   orderbooks health                              one word, and why
   orderbooks health --json                       the same for a program
+  orderbooks health --look                       for a probe that restarts: does the watchdog look?
   orderbooks health --listen 127.0.0.1:8010      GET /health /disk /alerts /metrics, until Ctrl-C
   orderbooks health --listen unix:var/health.sock
 
@@ -31,6 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb understands."""
     parser.add_argument("--listen", metavar="WHERE", help="127.0.0.1:PORT, [::1]:PORT or unix:PATH")
     parser.add_argument("--json", action="store_true", help="for a program")
+    parser.add_argument(
+        "--look",
+        action="store_true",
+        help="judge only whether the watchdog has looked, not what it saw",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -45,7 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(found.verdict)
         for reason in found.reasons:
             print(f"  {terminal.printable(reason)}")
-    return EXIT_FINE if found.is_serving else EXIT_WRONG
+    is_fine = found.has_looked if arguments.look else found.is_serving
+    return EXIT_FINE if is_fine else EXIT_WRONG
 
 
 def _serve(data: DataDir, listen: str) -> int:

@@ -4,11 +4,11 @@ CONFIG ?= config/orderbooks.yaml
 TYPED := workers tests/venue tests/demo tests/remotes
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev report clients demo run ctl config test crash offload-crash check format bench docs lock clean
+.PHONY: help env env-dev report clients demo run ctl config rivals test crash soak vps-rehearsal sentry-e2e drill k8s-check offload-crash check format bench docs lock clean
 .NOTPARALLEL:
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 env: # what running needs
 	@ops/setup.sh
@@ -34,8 +34,13 @@ report: ## add what draws the pictures of `orderbooks quality`
 clients: # the official clients, in an environment of their own
 	@ops/setup.sh clients
 
+rivals: # what the streamer is measured against, in an environment of its own
+	@ops/setup.sh rivals
+
+# Four files at once on two cores, for most tests wait for processes; a file stays with one
+# worker and its fixtures, and the files come in their order: the long ones are not the last.
 test: env-dev clients ## run all tests; some of them: make test ARGS="-k books"
-	@$(PYTHON_BIN) -m pytest $(ARGS)
+	@$(PYTHON_BIN) -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: env-dev ## style, types, and the laws of the code
 	@$(PYTHON_BIN) -m ruff check .
@@ -53,7 +58,24 @@ crash: env-dev ## kill and starve the spool at every step; about 12 minutes
 offload-crash: env-dev ## kill the uploader and rclone 200 times; about 8 minutes
 	@$(PYTHON_BIN) -m tests.crash.offload $(ARGS)
 
-bench: env-dev clients ## measure what the collector can do on this machine
+soak: env-dev ## a day of windows in 24 minutes, with faults; ARGS=hour: a real hour without
+	@$(PYTHON_BIN) -m tests.soak $(ARGS)
+
+vps-rehearsal: env-dev ## docs/VPS_DEPLOYMENT.md in a systemd of its own, as root; about 15 minutes
+	@$(PYTHON_BIN) -m tests.vps $(ARGS)
+
+sentry-e2e: env-dev ## every alert, told to a real Sentry-compatible server; about a minute
+	@ops/setup.sh sentry
+	@$(PYTHON_BIN) -m tests.sentry $(ARGS)
+
+drill: env-dev ## practise the pages of docs/OPERATIONS.md; about six minutes
+	@$(PYTHON_BIN) -m tests.drills $(ARGS)
+
+k8s-check: env-dev ## ops/k8s against the schemas of Kubernetes; needs kubectl
+	@ops/setup.sh k8s
+	@$(PYTHON_BIN) -m pytest -rs tests/ops/test_k8s.py $(ARGS)
+
+bench: env-dev clients rivals ## measure what the collector can do on this machine
 	@$(PYTHON_BIN) -m tests.bench $(ARGS)
 
 docs: env ## make the generated pages anew
@@ -69,7 +91,10 @@ lock: ## choose package versions anew (needs uv; UPGRADE=--upgrade takes the new
 	@$(LOCK) $(UPGRADE) --group report -c requirements.lock -o requirements-report.lock
 	@$(LOCK) $(UPGRADE) --group dev --group report -c requirements-report.lock -o requirements-dev.lock
 	@$(subst pyproject.toml,tests/venue_tests/clients.in,$(LOCK)) $(UPGRADE) -o requirements-clients.lock
+	@$(subst pyproject.toml,tests/bench/rivals.in,$(LOCK)) $(UPGRADE) -o requirements-rivals.lock
+	@$(subst pyproject.toml,tests/sentry/bugsink.in,$(LOCK)) $(UPGRADE) -o requirements-sentry.lock
+	@$(subst pyproject.toml,tests/ops/k8s.in,$(LOCK)) $(UPGRADE) -o requirements-k8s.lock
 
 clean: ## remove the environment and caches; never data
-	@rm -rf .venv .venv-clients .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .venv-clients .venv-sentry .venv-k8s .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -17,8 +17,11 @@ from workers.core import causes
 from workers.core.columns import BAD_REASONS, FLAGS
 from workers.core.conditions import ALERTS
 from workers.core.events import EVENTS
+from workers.core.gate import STEPS
+from workers.core.gates import RULES
 from workers.core.heartbeats import GUARD_LEVELS
 from workers.core.manifests import ENDINGS
+from workers.core.metrics import FAMILIES
 from workers.core.offload import VERDICTS
 from workers.core.pauses import LIMIT, PAUSES
 from workers.core.rclone_failures import REMOTE_CAUSES
@@ -27,6 +30,7 @@ from workers.core.retention import BARS
 from workers.core.segments import ROOTS
 from workers.core.tables import TABLES as DERIVED
 from workers.core.token_stats import TOKEN_STATS
+from workers.core.turns import table_page
 from workers.edge.spool.tickets import QUEUE_KINDS
 from workers.tools.verbs import VERBS
 
@@ -37,7 +41,7 @@ PAGES = (
     *(path for path in sorted((ROOT / "docs").rglob("*.md")) if path.name != "SETTINGS.md"),
 )
 _PLACE = re.compile(r"(<!-- made: ([a-z_]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-_TARGET = re.compile(r"^([a-z-]+):.*## (.+)$", re.MULTILINE)
+_TARGET = re.compile(r"^([a-z0-9-]+):.*## (.+)$", re.MULTILINE)
 _CODES = re.compile(r"exit codes(?: are supervisorctl's)?:(.*?)\Z", re.DOTALL)
 
 
@@ -89,6 +93,26 @@ def alerts() -> str:
     return table(("alert", "level", "after", "over", "means"), rows)
 
 
+def metrics() -> str:
+    """Every metric of the page."""
+    rows = (
+        [f"`{name}`", each.type, " ".join(f"`{label}`" for label in each.labels), each.help]
+        for name, each in FAMILIES.items()
+    )
+    return table(("metric", "type", "labels", "means"), rows)
+
+
+def soak_rules() -> str:
+    """Every rule of a soak."""
+    rows = ([f"`{name}`", rule.otherwise, rule.meaning] for name, rule in RULES.items())
+    return table(("rule", "otherwise", "must hold"), rows)
+
+
+def gate_steps() -> str:
+    """Every step of the gate."""
+    return catalogue(("step", "must be shown"), STEPS)
+
+
 def events() -> str:
     """Every log event."""
     rows = (
@@ -101,6 +125,16 @@ def events() -> str:
 def request_causes() -> str:
     """What can go wrong with a request."""
     return catalogue(("cause", "means"), causes.REQUEST_CAUSES)
+
+
+def close_causes() -> str:
+    """Why a connection of the market channel ended."""
+    return catalogue(("cause", "means"), causes.CLOSE_CAUSES)
+
+
+def turns() -> str:
+    """What a token's state on a connection may become, and why."""
+    return table_page()
 
 
 def skip_causes() -> str:
@@ -225,10 +259,10 @@ def reading_order() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     made.__name__: made
     for made in (
-        *(verbs, targets, exit_codes, alerts, events, request_causes, skip_causes),
+        *(verbs, targets, exit_codes, alerts, metrics, events, request_causes, skip_causes),
         *(refusal_reasons, market_refusals, endings, guard_levels, kinds, reading_order),
         *(table_columns, book_flags, bad_reasons, token_stats),
-        *(verdicts, bars, remote_causes, pauses),
+        *(verdicts, bars, remote_causes, pauses, close_causes, turns, soak_rules, gate_steps),
     )
 }
 

@@ -39,14 +39,14 @@ SCHEDULE = Schedule(
 )
 
 
-def wait_for(condition: Callable[[], object], *, limit_s: float = 20, what: str = "") -> object:
+def wait_for(condition: Callable[[], object], *, limit_s: float = 60, what: str = "") -> object:
     """Wait until a condition gives something true; fails loudly at the limit."""
     until = time.monotonic() + limit_s
     while time.monotonic() < until:
         found = condition()
         if found:
             return found
-        time.sleep(0.02)
+        time.sleep(0.05)
     raise AssertionError(f"waited {limit_s} s in vain for {what or condition}")
 
 
@@ -68,7 +68,7 @@ class Rig:
             "venue": {"gamma_url": self.url, "clob_url": self.url},
             "schedule": msgspec.structs.asdict(SCHEDULE),
             "collector": {
-                "request_timeout_s": 0.5,
+                "request_timeout_s": 0.9,
                 "late_tolerance_ms": 150,
                 "backoff_base_s": 0.05,
                 "backoff_cap_s": 0.4,
@@ -116,7 +116,7 @@ class Rig:
         """Start one collector."""
         return self.start("collector", f"--shard={shard}", f"--shards={shards}")
 
-    def stop(self, process: subprocess.Popen[bytes], *, limit_s: float = 20) -> int:
+    def stop(self, process: subprocess.Popen[bytes], *, limit_s: float = 60) -> int:
         """Ask a process to stop and return its exit code."""
         process.send_signal(signal.SIGTERM)
         return process.wait(limit_s)

@@ -18,13 +18,14 @@ from supervisor.supervisorctl import DefaultControllerPlugin
 import workers
 from tests import made_tables
 from tests.made_tables import PAGES, ROOT
-from workers.core import coverage, ledger
+from workers.core import coverage, ledger, stream_rows
 from workers.core.alerts import Active
 from workers.core.answers import Answer
 from workers.core.cadence import Phase
 from workers.core.conditions import ALERTS
 from workers.core.disk import DiskSeen, Forecast
-from workers.core.heartbeats import Condition, Crash, Guard, Heartbeat, MarketBeat
+from workers.core.frames import FrameRow
+from workers.core.heartbeats import Condition, Crash, Guard, Heartbeat, MarketBeat, StreamBeat
 from workers.core.labels import KINDS, Label
 from workers.core.looks import ClockSeen, Queue, Unread
 from workers.core.manifests import Chain, Head, Salvage, SegmentManifest, Ticket
@@ -55,6 +56,7 @@ from workers.core.restores import RestoredMarker
 from workers.core.rows import answer_head, books_row
 from workers.core.segments import ROOTS
 from workers.core.settings_table import groups
+from workers.core.soak import Begun, Done, Sample, WorkerSample
 from workers.core.story import Hashes, ManifestMarket, Ticks, Told
 from workers.core.survey import Question
 from workers.core.table_manifests import Source, TableManifest
@@ -73,11 +75,20 @@ SHAPES: dict[str, tuple[type[msgspec.Struct], ...]] = {
     "`skipped`": (ledger.Skipped,),
     "`clock`": (ledger.ClockStepped,),
     "`stopped`": (ledger.Stopped,),
+    "`opened`": (stream_rows.Opened,),
+    "`subscription`": (stream_rows.Subscription,),
+    "`heard`": (stream_rows.Heard,),
+    "`turn`": (stream_rows.Turned,),
+    "`closed`": (stream_rows.Closed,),
+    "`frame`": (stream_rows.Frame,),
+    "`repeated`": (stream_rows.Repeated,),
+    "`stalled`": (stream_rows.Stalled,),
+    "Frames rows": (FrameRow,),
     "Universe": (Universe, Market, Token, Phase, Refusal),
     "Segment manifests": (*(SegmentManifest, Salvage, Told, ManifestMarket, Ticks, Hashes, Chain),),
     "chain.json": (Head,),
     "Tickets": (Ticket,),
-    "Heartbeats": (Heartbeat, MarketBeat, Condition, Crash),
+    "Heartbeats": (Heartbeat, MarketBeat, StreamBeat, Condition, Crash),
     "The disk guard": (Guard,),
     "Health manifests": (
         *(HealthManifest, SupervisorHealth, ProcessHealth, WorkerHealth, MarketHealth),
@@ -89,6 +100,7 @@ SHAPES: dict[str, tuple[type[msgspec.Struct], ...]] = {
     "dry_run.json": (Plan, PlannedBatch),
     "Retention rows": (RetentionManifest, GoneRow),
     "Drill rows": (DrillManifest,),
+    "Soak rows": (Begun, Sample, WorkerSample, Done),
     "restored.json": (RestoredMarker,),
     "Derived files": (TableManifest, Source),
     "Labels": (Label,),
@@ -167,7 +179,7 @@ def is_command(words: list[str]) -> bool:
     """True when the Makefile has the target, or the verb takes these words."""
     name, rest = words[0].rpartition("/")[2], words[1:]
     if name == "make":
-        targets = re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE)
+        targets = re.findall(r"^([a-z0-9-]+):", text("Makefile"), re.MULTILINE)
         return all(each in targets for each in rest if "=" not in each)
     if not rest or rest == ["VERB", "--help"]:
         return True
@@ -283,7 +295,8 @@ def test_every_alert_has_a_section_of_what_is_seen_where_to_look_and_what_to_do(
 
     body = section(alerts, alert)
 
-    assert ["You see", "Look at", "Do"] == re.findall(r"^\* ([\w ]+):", body, re.MULTILINE)
+    bullets = re.findall(r"^\* ([\w ]+):", body, re.MULTILINE)
+    assert ["You see", "Look at", "Do", "Drill"] == bullets
 
 
 def test_operations_has_no_section_of_an_alert_that_is_none():

@@ -17,7 +17,14 @@ TEST_FILE_LINES = 500
 FUNCTION_LINES = 40
 DEPTH = 3
 CONTRACT = ("Reads", "Writes", "Promises", "Fails", "Never")
-PROCESSES = {"discovery.py", "collector.py", "normalizer.py", "uploader.py", "watchdog.py"}
+PROCESSES = {
+    "discovery.py",
+    "collector.py",
+    "streamer.py",
+    "normalizer.py",
+    "uploader.py",
+    "watchdog.py",
+}
 TEXTS = {
     ".py",
     ".md",

@@ -26,6 +26,8 @@ from workers.tools.ctl import in_table
 from workers.watchdog import CLOCK_LIMIT_S, RPC_LIMIT_S
 
 FLEET = ("watchdog", "discovery", "uploader", "normalizer", "collector-00", "collector-01")
+#: Runs when a person starts it.
+OPTIONAL = ("streamer-00",)
 MEMORY_MAX_BYTES = 200_000_000
 
 
@@ -58,7 +60,8 @@ def programs(parsed: ServerOptions) -> dict[str, object]:
 def test_the_table_holds_every_process_module_and_no_other(programs):
     modules = {path.stem for path in (ROOT / "workers").glob("[!_]*.py")}
 
-    assert set(FLEET) == set(programs)
+    assert {*FLEET, *OPTIONAL} == set(programs)
+    assert set(OPTIONAL) == {name for name, each in programs.items() if not each.autostart}
     assert modules == {
         each.command.split(" -m workers.")[1].split()[0] for each in programs.values()
     }
@@ -70,6 +73,7 @@ def test_sections_stand_in_the_order_data_flows():
     assert [
         "[program:discovery]",
         "[program:collector]",
+        "[program:streamer]",
         "[program:normalizer]",
         "[program:uploader]",
         "[program:watchdog]",
@@ -102,10 +106,10 @@ def test_only_a_person_keeps_a_worker_down(programs):
         assert (False, True) == (each.stopasgroup, each.killasgroup)
 
 
-def test_collectors_stop_first_and_the_watchdog_last(programs):
-    order = sorted(FLEET, key=lambda name: programs[name].priority)
+def test_recorders_stop_first_and_the_watchdog_last(programs):
+    order = sorted(programs, key=lambda name: programs[name].priority)
 
-    assert list(FLEET) == order
+    assert [*FLEET, *OPTIONAL] == order
 
 
 def test_nobody_is_killed_in_the_middle_of_a_step(programs):
@@ -113,6 +117,7 @@ def test_nobody_is_killed_in_the_middle_of_a_step(programs):
 
     assert programs["discovery"].stopwaitsecs >= 2 * settings.discovery.request_timeout_s
     assert programs["collector-00"].stopwaitsecs >= 10 * settings.collector.request_timeout_s
+    assert programs["streamer-00"].stopwaitsecs >= 10 * settings.streamer.request_timeout_s
     assert programs["uploader"].stopwaitsecs >= 2 * GRACE_S
     assert programs["watchdog"].stopwaitsecs >= 2 * (2 * RPC_LIMIT_S + CLOCK_LIMIT_S)
 
@@ -123,7 +128,8 @@ def test_the_number_of_shards_stands_only_in_numprocs(programs):
     assert [f"--shard={each} --shards=2" for each in (0, 1)] == [
         " ".join(each.split()[-2:]) for each in commands
     ]
-    assert 1 == CONF.read_text().count("numprocs=")
+    assert programs["streamer-00"].command.endswith("--shard=0 --shards=1")
+    assert 2 == CONF.read_text().count("numprocs=")
 
 
 def test_paths_with_blanks_reach_the_worker_whole(programs):
@@ -210,18 +216,24 @@ def test_the_fleet_starts_answers_refuses_a_second_one_and_stops(rig: FleetRig):
 
     second = subprocess.run(rig.command("up"), capture_output=True, text=True, check=False)
     assert (2, True) == (second.returncode, f"supervisord {supervisord.pid}" in second.stderr)
-    wait_for(lambda: {each.state for each in rig.seen().processes} == {"RUNNING"})
-    assert 0 == rig.ctl("status").returncode
+    fleet = [*FLEET[:4], "collector"]
+    wait_for(lambda: all(rig.process(each).state == "RUNNING" for each in FLEET))
+    assert 0 == rig.ctl("status", *fleet).returncode
+    assert "STOPPED" == rig.process("streamer-00").state
     assert "worker_started" in rig.ctl("tail", "collector-00").stdout
     wait_for(
-        lambda: health(rig) and len(health(rig).processes) == len(FLEET) and health(rig).markets
+        lambda: (
+            health(rig)
+            and len(health(rig).processes) == len({*FLEET, *OPTIONAL})
+            and health(rig).markets
+        )
     )
     family = [supervisord, *supervisord.children()]
     pss = {each.cmdline()[2]: each.memory_full_info().pss for each in family}
     assert sum(pss.values()) < MEMORY_MAX_BYTES, pss
 
     assert 0 == rig.ctl("stop", "discovery").returncode
-    assert 3 == rig.ctl("status").returncode
+    assert 3 == rig.ctl("status", *fleet).returncode
     assert 0 == rig.ctl("shutdown").returncode
     supervisord.wait(30)
 
@@ -334,10 +346,9 @@ def test_a_stalled_supervisord_stops_no_worker_and_is_told(rig: FleetRig):
     wait_for(
         lambda: int(progress.read_text() or 0) > before + 50_000, what="the chatty one goes on"
     )
-    wait_for(lambda: "in time" in health(rig).supervisord.problem, limit_s=30)
+    wait_for(lambda: "in time" in health(rig).supervisord.problem)
     wait_for(
         lambda: "supervisord_unreachable" in [each.alert for each in told(rig)],
-        limit_s=40,
         what="the alert",
     )
 

@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import re
+from collections.abc import Callable
+from decimal import Decimal
 
 import msgspec
 import pytest
@@ -94,6 +97,13 @@ def test_a_crossed_book_is_a_book():
     assert -80_000 == read_book(raw([(550_000, 1)], [(470_000, 1)])).spread_micros
 
 
+def test_of_two_levels_of_the_best_price_the_last_counts():
+    bids = [(480_000, 9), (480_000, 2), (470_000, 5)]
+    book = read_book(raw(bids, [(550_000, 1), (550_000, 7), (560_000, 3)]))
+
+    assert (Level(480_000, 2), Level(550_000, 7)) == (book.best_bid, book.best_ask)
+
+
 def test_the_best_price_is_found_where_the_venue_forgot_its_order():
     book = read_book(raw(BIDS[::-1], ASKS[::-1]))
 
@@ -113,6 +123,7 @@ def test_the_best_price_is_found_where_the_venue_forgot_its_order():
         (b'"0.48"', b"0.48", "not_a_book"),
         (b'"0.48"', b'"99999.0"', "inexact"),
         (b'"100.5"', b'"9999999999999999999"', "inexact"),
+        (b'"100.5"', b'"%b"' % (b"9" * 5000), "inexact"),
         (b'"bids"', b'"bid"', "not_a_book"),
         (b'"timestamp":"', b'"timestamp":"x', "bad_number"),
         (b"}", b"", "not_a_book"),
@@ -124,6 +135,11 @@ def test_what_is_not_exact_is_refused_with_its_reason(old, new, reason):
 
     with pytest.raises(Refused, match=reason):
         read_book(spoiled)
+
+
+def test_a_lone_level_with_another_member_is_refused():
+    with pytest.raises(Refused, match="not_a_book"):
+        read_book(raw(BIDS[:1], []).replace(b'"price"', b'"prise"'))
 
 
 def test_other_spellings_of_a_book_are_the_same_book():
@@ -144,9 +160,77 @@ def test_a_reader_of_many_books_reads_each_as_if_it_were_the_first(books):
         sent = raw(bids, asks, timestamp_ms=number + 1)
 
         assert read_book(sent) == reader.read(sent)
-        assert bids == reader.read(sent).bids.levels()
-        assert asks == reader.read(sent).asks.levels()
+        assert bids == list(reader.read(sent).bids.levels)
+        assert asks == list(reader.read(sent).asks.levels)
         assert sent == json_of(of_values(reader.read(sent)))
+
+
+def test_a_side_that_stays_as_it_was_is_not_read_again():
+    reader = BookReader()
+    first, second = (reader.read(raw(bids, ASKS)) for bids in (BIDS, BIDS[1:]))
+
+    assert first.asks is second.asks
+    assert (BIDS, BIDS[1:]) == (list(first.bids.levels), list(second.bids.levels))
+
+
+SPELLINGS: dict[str, Callable[[bytes], bytes]] = {
+    "the venue's": bytes,
+    "with white space": lambda sent: json.dumps(json.loads(sent), indent=1).encode(),
+    "in another order": lambda sent: json.dumps(dict(reversed(json.loads(sent).items()))).encode(),
+    "with a new member": lambda sent: sent[:-1] + b',"new":[{"price":"1]"}]}',
+    "with a new member in a level": lambda sent: sent.replace(b'"size"', b'"x":"],","size"'),
+    "with an escape": lambda sent: sent.replace(b'"size"', b'"si\\u007ae"'),
+    "with zeros": lambda sent: re.sub(rb'"(\d+)\.(\d{1,5})"', rb'"00\1.\g<2>0"', sent),
+    "with a number for a time": lambda sent: re.sub(rb'(stamp":)"(\d+)"', rb"\1\2", sent),
+}
+REFUSED: dict[str, Callable[[bytes], bytes]] = {
+    "an exponent": lambda sent: sent.replace(b'"size":"', b'"size":"1e'),
+    "a sign": lambda sent: sent.replace(b'"price":"', b'"price":"+'),
+    "a blank": lambda sent: sent.replace(b'"price":"', b'"price":" '),
+    "another member": lambda sent: sent.replace(b'"price"', b'"prise"'),
+    "a bare point": lambda sent: re.sub(rb'"size":"\d+(\.\d+)?"', b'"size":"5."', sent),
+    "no whole": lambda sent: re.sub(rb'"price":"0', b'"price":"', sent),
+    "nothing": lambda sent: re.sub(rb'"size":"[0-9.]+"', b'"size":""', sent),
+    "a ten-millionth": lambda sent: re.sub(rb'"size":"[0-9.]+"', b'"size":"0.0000001"', sent),
+    "a number": lambda sent: re.sub(rb'"size":"([1-9][0-9.]*)"', rb'"size":\1', sent),
+    "a quote": lambda sent: sent.replace(b'"size":"', b'"size":"1","size":"x'),
+    "a missing end": lambda sent: sent.replace(b'"}],"', b'"],"'),
+}
+
+
+def by_decimals(sent: bytes) -> tuple[int, list[tuple[int, int]], list[tuple[int, int]]]:
+    """Time, bids and asks of a book as any script would read them, without a word of ours."""
+    told = json.loads(sent)
+    bids, asks = (
+        [(int(Decimal(x["price"]) * 10**6), int(Decimal(x["size"]) * 10**6)) for x in told[side]]
+        for side in ("bids", "asks")
+    )
+    return int(told["timestamp"]), bids, asks
+
+
+@given(st.lists(st.tuples(sides(), st.sampled_from([*SPELLINGS, *REFUSED])), min_size=1))
+def test_any_spellings_one_after_the_other_are_read_exactly_or_refused(books):
+    reader = BookReader()
+    for number, ((bids, asks), how) in enumerate(books):
+        plain = raw(bids, asks, timestamp_ms=number + 1)
+        sent = {**SPELLINGS, **REFUSED}[how](plain)
+        if how in REFUSED and sent != plain:
+            with pytest.raises(Refused):
+                reader.read(sent)
+            continue
+
+        book = reader.read(sent)
+
+        assert by_decimals(sent) == (book.venue_ms, list(book.bids.levels), list(book.asks.levels))
+        assert (number + 1, bids, asks) == by_decimals(sent)
+        assert sent == json_of(book)
+
+
+def test_a_reader_that_has_read_many_levels_begins_anew_and_reads_on():
+    reader = BookReader()
+    for first in range(0, 30_000, 1000):
+        bids = [(500_000, first + each) for each in range(1000)]
+        assert bids == list(reader.read(raw(bids, ASKS)).bids.levels)
 
 
 def test_a_refused_book_leaves_the_reader_as_it_was():

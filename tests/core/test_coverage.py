@@ -5,6 +5,7 @@ import pytest
 from tests.core.scripted import CONDITION, DOWN, END_MS, START_MS, UP, Script, market, other_shard
 from tests.core.scripted import universe as published
 from workers.core.cadence import Phase
+from workers.core.coverage import written_ms
 from workers.core.labels import Acknowledged
 from workers.core.ledger import RefusedRaw
 from workers.core.shards import shard_of
@@ -101,6 +102,41 @@ def test_nothing_on_disk_while_the_worker_lived_and_knew_the_market_is_unexplain
     script.stopped(END_MS + S)
 
     assert {"CAPTURED": 57, "UNEXPLAINED": 3} == script.counts()
+
+
+@pytest.mark.parametrize(
+    ("now_ms", "written_until_ms"),
+    [
+        (START_MS + 9 * S + 500, START_MS + 9 * S),  # the tick of the last row is not over
+        (START_MS + 300 * S, START_MS + 240 * S),  # a minute later it is
+        (START_MS + 5 * S, START_MS + 5 * S),  # nothing is written that is not due yet
+    ],
+)
+def test_the_tick_of_the_last_row_of_a_living_worker_may_yet_be_written(
+    script, now_ms, written_until_ms
+):
+    script.polled(START_MS, START_MS + 9 * S)
+    script.asked(START_MS + 9 * S, asked=["another market's, the first of two requests"])
+    script.judged()
+    (life,) = script.lives.listed()
+    life.is_running = True
+
+    until_ms = written_ms(script.plans.markets[CONDITION], [life], now_ms)
+
+    assert written_until_ms == until_ms
+    if now_ms < END_MS:
+        assert {"CAPTURED"} == set(script.counts(until_ms=until_ms))
+
+
+def test_a_worker_that_ended_or_has_another_shard_holds_nothing_back(script):
+    script.polled(START_MS, START_MS + 9 * S)
+    script.judged()
+    (life,) = script.lives.listed()
+    known, now_ms = script.plans.markets[CONDITION], START_MS + 20 * S
+
+    assert now_ms == written_ms(known, [life], now_ms)
+    life.is_running, life.shards, life.shard = True, 2, other_shard()
+    assert now_ms == written_ms(known, [life], now_ms)
 
 
 def test_without_any_worker_the_market_was_not_started():

@@ -9,7 +9,7 @@ from workers.core.alerts import Active
 from workers.core.conditions import ALERTS
 from workers.core.disk import Forecast
 from workers.core.health import CRASH_NEWS_S, findings
-from workers.core.heartbeats import Condition, Crash, Heartbeat, MarketBeat
+from workers.core.heartbeats import Condition, Crash, Heartbeat, MarketBeat, StreamBeat
 from workers.core.instants import ms_text
 from workers.core.looks import ClockSeen, FleetSeen, Look, ProcessSeen, Queue, Spool, Unread
 from workers.core.markets import Market, Token
@@ -371,6 +371,26 @@ def test_absurd_heartbeats_are_judged_like_any_other(
     found = findings(look(absurd, universe=universe(market())), RULES, CALM)
 
     assert all(each.alert in ALERTS for each in found)
+
+
+def test_a_book_of_a_streamer_that_is_not_known_to_be_right_is_told_an_isolated_one_is_not():
+    def streamer(**said: object) -> Heartbeat:
+        stream = StreamBeat(slug="m", condition_id="c", **said)
+        return beat("streamer-00", streams=[stream])
+
+    told = {
+        alert.alert: alert.detail
+        for alert in findings(look(streamer(state="SUSPECT", reason="gap")), RULES, CALM)
+    }
+    assert {"stream_stale": "1 of 1 markets, such as m: SUSPECT gap"} == told
+    for fine in (streamer(state="SYNCED"), streamer(state="EMPTY", is_isolated=True)):
+        assert [] == findings(look(fine), RULES, CALM)
+
+
+def test_a_streamer_owes_no_ticks():
+    quiet = beat("streamer-00", last_success_wall_ns=None)
+
+    assert [] == findings(look(quiet, universe=universe(market())), RULES, CALM)
 
 
 def _active(level: str) -> Active:

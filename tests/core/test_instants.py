@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core.instants import compact_text, hour_parts, ms_text, parse_utc, utc_text
+from workers.core.instants import compact_text, hour_parts, moment_ms, ms_text, parse_utc, utc_text
 
 MS = st.integers(0, 253_402_300_799_999)  # until the end of the year 9999
 
@@ -72,3 +72,10 @@ def test_texts_look_as_documented():
     assert "20261121T023001123Z" == compact_text(parse_utc("2026-11-21T02:30:01.123Z"))
     assert ("2026-11-21", "02") == hour_parts(parse_utc("2026-11-21T02:59:59.999Z"))
     assert ("2026-11-21", "03") == hour_parts(parse_utc("2026-11-21T03:00:00Z"))
+
+
+@pytest.mark.parametrize(
+    ("text", "ago_ms"), [("now", 0), ("90s", 90_000), ("now-90s", 90_000), ("2d", 172_800_000)]
+)
+def test_now_and_a_span_back_from_it_are_moments(text, ago_ms):
+    assert ago_ms == 10**12 - moment_ms(text, 10**12)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from workers.core.errors import NeedsAPerson
 from workers.core.instants import utc_text
-from workers.core.moments import designation_of, is_relative, moment_ns, outcome_at
+from workers.core.moments import designation_of, is_relative, moment_ns, outcome_at, settled
 from workers.core.slugs import Window
 
 S = 1_000_000_000
@@ -45,13 +45,40 @@ def test_a_moment_is_read_in_every_form(text, ns):
     assert ns == moment_ns(text, WINDOW)
 
 
+@pytest.mark.parametrize(
+    ("text", "ns"),
+    [
+        ("now", OPEN),
+        (" now ", OPEN),
+        ("now-5s", OPEN - 5 * S),
+        ("now-1m500ms", OPEN - 60_500_000_000),
+    ],
+)
+def test_now_is_the_clocks_and_a_moment_without_it_stays_as_it_is(text, ns):
+    assert ns == moment_ns(settled(text, OPEN))
+    for other in ("open+30s", "now+1s", 1_776_326_400, datetime(2026, 4, 16, 8, tzinfo=UTC)):
+        assert other == settled(other, OPEN)
+
+
 @given(st.integers(0, 4 * 10**18).map(lambda us: us // 1000 * 1000))
 def test_what_is_printed_is_read_back(ns):
     assert ns == moment_ns(utc_text(ns))
 
 
 @pytest.mark.parametrize(
-    "text", ["", "yesterday", "177632640000", "open+", "open+3", "open30s", "2026-13-01", "-5"]
+    "text",
+    [
+        "",
+        "yesterday",
+        "177632640000",
+        "open+",
+        "open+3",
+        "open30s",
+        "2026-13-01",
+        "-5",
+        "now",
+        "now+1s",
+    ],
 )
 def test_what_is_no_moment_is_refused(text):
     with pytest.raises(NeedsAPerson):

@@ -300,6 +300,12 @@ def test_whatever_was_compared_before_a_pair_that_is_no_mirror_is_told(books, da
         ("inexact", line_of(rendered(book_of([("0.0000001", "1")], [])))),
         ("inexact", line_of(rendered(book_of([("0.5", "99999999999999")], [])))),
         ("inexact", line_of(rendered(book_of([], [])), recv_wall_ns=1 << 63)),
+        ("inexact", line_of(rendered(book_of([], [], timestamp=1 << 63)))),
+        ("inexact", line_of(rendered(book_of([], [], timestamp="9" * 5000)))),
+        ("bad_number", line_of(rendered(book_of([], [], timestamp=-1)))),
+        ("bad_number", line_of(rendered(book_of([], [], timestamp="\u00b2")))),
+        ("bad_number", line_of(rendered(book_of([], [], timestamp="-1")))),
+        ("not_a_book", line_of(rendered(book_of([], [], timestamp=1.5)))),
         ("wrong_token", line_of(rendered(book_of([], [], asset_id="22")))),
         ("wrong_market", line_of(rendered(book_of([], [], market="0xdef")))),
     ],
@@ -318,10 +324,13 @@ def test_a_bad_row_is_kept_with_its_reason_and_the_others_go_on(reason: str, lin
     "book",
     [
         book_of([("0.50", "1")], []),
+        book_of([("00.5", "1")], []),
+        book_of([("0.5", "01")], []),
         book_of([("0.5", "1.0")], []),
         book_of([], [], last_trade_price="0.48"),
         book_of([], [], min_order_size="5.0"),
         book_of([], [], timestamp="01776326399600"),
+        book_of([("0.5", "1")], [], timestamp=1_776_326_399_600),
     ],
 )
 def test_numbers_that_are_spelled_otherwise_keep_their_text(book):
@@ -330,6 +339,14 @@ def test_numbers_that_are_spelled_otherwise_keep_their_text(book):
     assert [] == bad
     assert "verified" == chunk.verdicts[chunk.verdict[0]]
     assert chunk.hashes[0] == hash_of(hashed(chunk, 0))
+    assert 1_776_326_399_600 == chunk.venue_ms[0]
+
+
+@pytest.mark.parametrize("timestamp", [1_776_326_399_600, "1776326399600"])
+def test_a_wrong_hash_is_told_alike_by_both_who_compute_it(timestamp):
+    spoiled = rendered(book_of([("0.5", "1")], [], timestamp=timestamp)).replace(b"0.5", b"0.6")
+
+    assert verdict(spoiled) == States().read(spoiled, NO_STATE).verdict == "failed"
 
 
 def test_another_spelling_of_the_same_book_is_read_with_the_same_verdict():
@@ -338,6 +355,7 @@ def test_another_spelling_of_the_same_book_is_read_with_the_same_verdict():
         json.dumps(book).encode(),
         json.dumps(dict(reversed(book.items())), separators=(",", ":")).encode(),
         json.dumps({**book, "new": {"key": [1]}}, separators=(",", ":")).encode(),
+        rendered(book).replace(b'"timestamp"', b'"new":"1","timestamp"'),
     ]
     for raw in spelled:
         state = States().read(raw, NO_STATE)

@@ -190,3 +190,21 @@ def test_every_captured_book_has_the_hash_it_tells(captures: Path):
         good += known.is_known(prefix, told) or known.find(prefix, told)
 
     assert (7437, 7437) == (good, len(raws))
+
+
+@given(st.lists(STEP, max_size=12), st.lists(STEP, max_size=3))
+def test_a_book_that_takes_over_a_side_is_the_book_told(before, after):
+    book = Book()
+    rebuilt = Rebuilt(MARKET, TOKEN, book.dump().raw)
+    for step in before:
+        rebuilt.apply(book.change(*step).changes[0])
+    for step in after:
+        book.change(*step)
+
+    taken = Rebuilt(MARKET, TOKEN, book.rest(), rebuilt)
+
+    alone = Rebuilt(MARKET, TOKEN, book.rest())
+    assert alone.levels() == taken.levels()
+    assert book.rest() == taken.raw(str(book.ms), _tail(book), book.hash)
+    taken.apply(book.change("BUY", 50, "7").changes[0])
+    assert book.rest() == taken.raw(str(book.ms), _tail(book), book.hash)

@@ -7,17 +7,8 @@ from workers.core.cadence import Phase
 from workers.core.canvas import Gap
 from workers.core.evidence import Answer, State
 from workers.core.plans import Known, Plan
-from workers.core.replay import (
-    Kind,
-    Present,
-    Scene,
-    Step,
-    line_of,
-    merged,
-    scene_of,
-    step_of,
-    with_silences,
-)
+from workers.core.playback import Present, Step, step_of
+from workers.core.replay import Kind, Scene, line_of, merged, scene_of, with_silences
 
 MS = 1_000_000
 RAW = (

@@ -90,23 +90,23 @@ def test_every_sum_is_that_of_a_walk_over_every_millisecond(rows: list[Seen]):
     held = [each for at_ms in range(420) if (each := known_at(rows, at_ms)) is not None]
     two = [each for each in held if each.bids and each.asks]
 
-    assert sums.held_ns == len(held) * MS
-    assert sums.two_sided_ns == len(two) * MS
+    assert sums["held_ns"] == len(held) * MS
+    assert sums["two_sided_ns"] == len(two) * MS
     for side in ("bid", "ask"):
         ladders = [each.bids if side == "bid" else each.asks for each in held]
         best = [each[-1] for each in ladders if each]
         every = [level for each in ladders for level in each]
-        assert getattr(sums, f"best_{side}_size_x_ns") == sum(s for _, s in best) * MS
-        assert getattr(sums, f"best_{side}_notional_x_ns") == sum(p * s for p, s in best) * MS
-        assert getattr(sums, f"{side}_size_x_ns") == sum(s for _, s in every) * MS
-        assert getattr(sums, f"{side}_notional_x_ns") == sum(p * s for p, s in every) * MS
+        assert sums[f"best_{side}_size_x_ns"] == sum(s for _, s in best) * MS
+        assert sums[f"best_{side}_notional_x_ns"] == sum(p * s for p, s in best) * MS
+        assert sums[f"{side}_size_x_ns"] == sum(s for _, s in every) * MS
+        assert sums[f"{side}_notional_x_ns"] == sum(p * s for p, s in every) * MS
     spread_of = [each.asks[-1][0] - each.bids[-1][0] for each in two]
-    assert sums.spread_x_ns == sum(spread_of) * MS
+    assert sums["spread_x_ns"] == sum(spread_of) * MS
     expected = Counter(
         (spread, each.tick_micros) for spread, each in zip(spread_of, two, strict=True)
     )
     assert {key: ns // MS for key, ns in spreads.items()} == expected
-    assert sums.captured == len({each.due_ms for each in rows} & set(DUE))
+    assert sums["captured"] == len({each.due_ms for each in rows} & set(DUE))
 
 
 @RULES
@@ -115,9 +115,9 @@ def test_time_across_a_missed_tick_counts_nowhere(rows: list[Seen], missed_ms: i
     kept = [each for each in rows if each.due_ms != missed_ms]
     before = [each for each in kept if each.due_ms < missed_ms]
     behind = [each for each in kept if each.due_ms > missed_ms]
-    both = [stats.summed(TICKS, part)[0].held_ns for part in (before, behind)]
+    both = [stats.summed(TICKS, part)[0]["held_ns"] for part in (before, behind)]
 
-    assert stats.summed(TICKS, kept)[0].held_ns == sum(both)
+    assert stats.summed(TICKS, kept)[0]["held_ns"] == sum(both)
 
 
 @pytest.mark.parametrize("due_ms", [*range(-5, 420)])
@@ -198,7 +198,7 @@ def row(name: str, **fields: int) -> TokenStats:
     made = TokenStats(slug=name, series="s", condition_id=name, token_id=name, outcome="Up", due=10)
     sums = stats.Sums(held_ns=RANKED_NS, two_sided_ns=RANKED_NS)
     for key, value in fields.items():
-        setattr(sums, key, value)
+        sums[key] = value
     return with_sums(made, sums, stats.Spreads())
 
 

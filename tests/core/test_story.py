@@ -146,3 +146,28 @@ def test_any_stream_is_believed_or_not_without_an_exception(stream):
 def test_the_verbatim_book_comes_back():
     for raw in (b'{"a":1}', b'{\n"a":1}', '{"a":"é"\r}'.encode()):
         assert raw == read_row(spliced_row(b'{"due_ms":1}', "book", raw)).raw_book()
+
+
+EVENT = b'{"market":"0xab","asset_id":"1","event_type":"rest"}'
+HEAD = b'"recv_mono_ns":1,"connection":"streamer-00.77.1","leg":0,"seq":1,'
+FRAMES = [
+    b'{"recv_wall_ns":5000000,%b"type":"rest","event":%b}\n' % (HEAD, EVENT),
+    b'{"recv_wall_ns":7000000,%b"type":"rest","request":"streamer-00.77.3","book":%b}\n'
+    % (HEAD, EVENT),
+    b'{"recv_wall_ns":9000000,%b"type":"snapshot","snapshot":{"market":"0xab"}}\n' % HEAD,
+]
+
+
+def test_frames_rows_are_counted_by_type_and_only_our_own_rest_rows_are_of_a_request():
+    told = retell("frames", b"".join(FRAMES)).told()
+
+    assert ({"rest": 2, "snapshot": 1}, 3, "77") == (told.types, told.rows, told.run)
+    assert (1, 3, {"200": 1}) == (told.requests, told.first_request, told.statuses)
+    assert (5, 9, 5_000_000) == (told.first_due_ms, told.last_due_ms, told.first_wall_ns)
+
+
+@pytest.mark.parametrize("row", FRAMES)
+def test_a_salvaged_frames_segment_is_named_by_whatever_its_first_row_holds(row: bytes):
+    named = ManifestMarket(slug="m", condition_id="0xab", series="s", tokens={"1": "Up"})
+
+    assert named == retell("frames", row, {"0xab": named}).told().market

@@ -28,6 +28,7 @@ class Judgement:
     answers: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     causes: Counter[str] = field(default_factory=Counter)
+    misnamed: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -54,20 +55,20 @@ class Archive:
 
 @dataclass(frozen=True)
 class Kill:
-    """A SIGKILL: when, of which worker, and how old a row may have been that it took."""
+    """A SIGKILL: when, of which worker's run, and how old a row may have been that it took."""
 
     wall_ns: int
     worker: str
+    run: str
     allowed_s: float
 
     def explains(self, row: AnswerRow) -> bool:
-        """True when a lost answer was within the allowance of this worker's death."""
-        return (
-            row.request_id.startswith(f"{self.worker}.") and 0 <= self.age_s(row) <= self.allowed_s
-        )
+        """True when a lost answer was within the allowance of this run's death."""
+        is_its_own = row.request_id.startswith(f"{self.worker}.{self.run}.")
+        return is_its_own and self.age_s(row) <= self.allowed_s
 
     def age_s(self, row: AnswerRow) -> float:
-        """How old the answer was at the kill, in seconds."""
+        """How old the answer was at the kill, in seconds; negative: it was still on its way."""
         return (self.wall_ns - row.at_wall_ns) / 1e9
 
 
@@ -81,6 +82,7 @@ def judge(data: DataDir, truth: Truth, kill: Kill | None) -> Judgement:
             continue
         found.answers += 1
         found.faults.update(row.faults)
+        _check_name(found, archive.requests.get(row.request_id), row, kill)
         if row.delivered and row.status == 200:
             sent |= {(row.request_id, book.token_id) for book in row.books}
             _compare(found, archive, row, kill)
@@ -90,6 +92,18 @@ def judge(data: DataDir, truth: Truth, kill: Kill | None) -> Judgement:
     if invented:
         found.problems.append(f"{len(invented)} books are in the archive that were never sent")
     return found
+
+
+def _check_name(
+    found: Judgement, request: Request | None, row: AnswerRow, kill: Kill | None
+) -> None:
+    """Each fault has its own name in the ledger, and nothing else has it."""
+    if request is None and kill is not None and kill.explains(row):
+        return
+    name = "timeout" if "hang" in row.faults else f"http_{row.status}"
+    told = request.cause if request is not None else "nothing"
+    if told != name and (row.faults or told.startswith("http_")):
+        found.misnamed.append(f"{row.request_id}: {name} is {told} in the ledger")
 
 
 def _compare(found: Judgement, archive: Archive, row: AnswerRow, kill: Kill | None) -> None:

@@ -126,7 +126,8 @@ def _said(drill: DrillManifest) -> str:
 def _drain(stage: Stage) -> None:
     """Run who takes the tickets until nothing waits but what the uploader wrote just now."""
     settings = stage.folder / "drain.yaml"
-    stage.write_config(settings, normalizer={"interval_s": 0.1, "batch_age_s": 0})
+    quick = {"interval_s": 0.1, "batch_age_s": 0}
+    stage.write_config(settings, normalizer=quick, offload={"drill_interval_s": 1})
     queues = {"uploader": "upload"}
     if (stage.data.queue("normalize") / ".lock").exists():
         queues["normalizer"] = "normalize"
@@ -140,6 +141,8 @@ def _empty(stage: Stage, settings: Path, worker: str, queue: str) -> None:
         lambda: _beats(stage, worker, process.pid) and not tickets.waiting(stage.data, queue),
         f"an empty spool/{queue}",
     )
+    if worker == "uploader":
+        stage.wait_until(stage.data.latest("drill").exists, "a drill")
     stage.stop(process)
 
 

@@ -18,7 +18,9 @@ from typing import Any
 import msgspec
 
 from workers.core.heartbeats import Heartbeat
-from workers.edge.spool import state
+from workers.core.ledger import Request, read_row
+from workers.core.manifests import SegmentManifest
+from workers.edge.spool import reader, state
 from workers.edge.spool.directory import SOCKET_PATH_MAX_BYTES, DataDir
 
 ROOT = Path(__file__).parents[2]
@@ -149,7 +151,7 @@ class Stage:
         """Every worker's last heartbeat, by name."""
         return {beat.worker: beat for beat in state.heartbeats(self.data)}
 
-    def wait_for(self, condition: Callable[[], object], what: str, *, limit_s: float = 40) -> None:
+    def wait_for(self, condition: Callable[[], object], what: str, *, limit_s: float = 90) -> None:
         """Wait for a condition; the demo ends with what it waited for when it does not come."""
 
         def happened() -> object:
@@ -160,7 +162,7 @@ class Stage:
         self.wait_until(happened, what, limit_s=limit_s)
 
     def wait_until(
-        self, condition: Callable[[], object], what: str, *, limit_s: float = 40
+        self, condition: Callable[[], object], what: str, *, limit_s: float = 90
     ) -> None:
         """The same when no fleet is up."""
         until = time.monotonic() + limit_s
@@ -182,11 +184,21 @@ class Stage:
         asking = [beat for beat in beats if beat.counters.get("requests", 0) > 0]
         return sorted(asking, key=lambda beat: -len(beat.markets))
 
-    def kill_busiest(self) -> tuple[str, int]:
-        """SIGKILL the collector with the most markets; returns its name and when, in wall ns."""
+    def causes(self) -> set[str]:
+        """What came of the requests whose rows are on disk."""
+        kinds = frozenset({"ledger"})
+        found = [each.rows for each in reader.open_streams(self.data, kinds=kinds)]
+        for _, manifest in reader.manifests(self.data, kinds=kinds):
+            if isinstance(manifest, SegmentManifest):
+                found.append(reader.read_stream(self.data.root / manifest.path).data)
+        rows = [read_row(line) for data in found for line in data.splitlines()]
+        return {row.cause for row in rows if isinstance(row, Request)}
+
+    def kill_busiest(self) -> tuple[Heartbeat, int]:
+        """SIGKILL the collector with the most markets; returns its beat and when, in wall ns."""
         victim = self.recording()[0]
         os.kill(victim.pid, signal.SIGKILL)
-        return victim.worker, time.time_ns()
+        return victim, time.time_ns()
 
     def close_fleet(self) -> int:
         """Stop the fleet in order; returns supervisord's exit code."""

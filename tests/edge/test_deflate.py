@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.edge.deflate import Deflater, Inflated, stream_end
+from workers.edge.deflate import Batches, Deflater, Inflated, stream_end
 
 ROWS = [b'{"n":%d,"x":"%d"}\n' % (number, number * 7919) for number in range(60)]
 STREAM = b"".join(ROWS)
@@ -117,3 +117,24 @@ def test_what_is_no_gzip_is_damage_at_its_place(data):
 
     assert b"" == stream
     assert damage
+
+
+@given(st.lists(st.binary(max_size=4_000), max_size=20), st.sampled_from([9, 10, 14]))
+def test_batches_are_one_member_that_is_readable_after_each(pieces, window_bits):
+    batches, data, told = Batches(4, window_bits), b"", b""
+    for piece in pieces:
+        data, told = data + batches.add(piece), told + piece
+
+        assert told == _inflate(data)[0]
+        assert told == gzip.decompress(data + stream_end(told))
+    data += batches.finish()
+    assert told == gzip.decompress(data)
+    assert (told, "") == _inflate(data)
+
+
+def test_a_batch_repeats_what_the_one_before_it_told():
+    piece = random.Random(1).randbytes(3_000)
+    batches = Batches(4, 14)
+
+    assert len(batches.add(piece)) > 3_000
+    assert len(batches.add(piece)) < 100

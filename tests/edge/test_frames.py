@@ -3,6 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -130,7 +131,8 @@ def test_mining_gives_the_sums_of_the_definition(tmp_path: Path, data: st.DataOb
         sums, spreads = stats.summed(due, rows[key])
         # A clock step may put two rows of one tick into two hours; in an archive an hour is of
         # ticks, and they stay together.
-        token.sums.captured = sums.captured
+        token.sums["captured"] = sums["captured"]
+        del token.sums["suspect"]
         assert token.sums == sums
         assert +token.spreads == +spreads
 
@@ -157,7 +159,7 @@ def test_rows_outside_the_stretch_and_of_invalid_segments_are_left_out(tmp_path:
 
     found = frames.mined([[path]], wanted, {"0xa": TICKS})["0xa", "11"]
 
-    assert (2, 2, S * MS) == (found.sums.rows, found.sums.captured, found.sums.held_ns)
+    assert {"rows": 2, "captured": 2, "held_ns": S * MS}.items() <= found.sums.items()
 
 
 def test_a_flag_or_a_failed_hash_makes_a_row_suspect(tmp_path: Path):
@@ -166,7 +168,7 @@ def test_a_flag_or_a_failed_hash_makes_a_row_suspect(tmp_path: Path):
 
     found = frames.mined([[written(tmp_path / "a.parquet", rows)]], EVERYTHING, {})["0xa", "11"]
 
-    assert 2 == found.suspect
+    assert 2 == found.sums["suspect"]
 
 
 def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path):
@@ -186,13 +188,15 @@ def made(**fields: object) -> TokenStats:
 def test_a_cache_gives_back_what_was_put_in_whatever_its_size(tmp_path: Path):
     path = tmp_path / "a.parquet"
     told = {"orderbooks.sources": "[]"}
-    path.write_bytes(frames.packed([made()], told))
+    large = msgspec.structs.replace(made(), best_bid_size_x_ns=24_508_500_953_163_770_000)
+    rows = [msgspec.structs.replace(made(), bid_notional_x_ns=0), made(), large]
+    path.write_bytes(frames.packed(rows, told))
     found = frames.unpacked(path)
 
     assert found is not None
-    assert [made()] == found[0]
+    assert rows == found[0]
     assert told.items() <= found[1].items()
-    assert frames.packed([made()], told) == path.read_bytes()
+    assert frames.packed(rows, told) == path.read_bytes()
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"x" * 100])

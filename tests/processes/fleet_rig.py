@@ -95,7 +95,7 @@ class FleetRig(Rig):
         self.supervisord.send_signal(signal.SIGCONT)
         self.supervisord.terminate()
         try:
-            self.supervisord.wait(30)
+            self.supervisord.wait(60)
         except psutil.TimeoutExpired:
             self.supervisord.kill()
         for each in psutil.wait_procs(family, timeout=15)[1]:

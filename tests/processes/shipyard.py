@@ -100,7 +100,7 @@ class Shipyard:
     def stop(self, process: subprocess.Popen[bytes]) -> None:
         """Ask it to stop; it must end with 0."""
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, self.log()
+        assert process.wait(60) == 0, self.log()
 
     def log(self) -> str:
         """Everything the process said."""
@@ -115,7 +115,7 @@ class Shipyard:
         found = tickets.read(self.data.queue("upload") / f"{name}.failed")
         return "" if found is None else str(found.reason)
 
-    def wait_done(self, *segments: SegmentManifest, limit_s: float = 30) -> None:
+    def wait_done(self, *segments: SegmentManifest, limit_s: float = 60) -> None:
         """Until every one is proven."""
         names = {each.name for each in segments}
         wait_for(

@@ -75,7 +75,7 @@ def test_a_fault_has_its_name_and_the_next_tick_is_captured(
         failed = [index for index, row in enumerate(rows) if row.cause != "ok"]
         return rows if failed and any(row.cause == "ok" for row in rows[failed[0] :]) else []
 
-    rows = wait_for(seen, limit_s=15, what=f"{kind} and a good tick after it")
+    rows = wait_for(seen, what=f"{kind} and a good tick after it")
     assert isinstance(rows, list)
     assert [cause] == [row.cause for row in rows if row.cause != "ok"]
 

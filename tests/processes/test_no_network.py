@@ -39,14 +39,14 @@ def test_the_fleet_waits_for_the_network_and_then_records(tmp_path: Path) -> Non
             rig.write_config(discovery=DISCOVERY, selection={"series": SERIES})
             discovery, collector = rig.start("discovery"), rig.collector()
 
-            wait_for(lambda: "gamma_unreachable" in alerts_of(rig, "discovery"), limit_s=30)
+            wait_for(lambda: "gamma_unreachable" in alerts_of(rig, "discovery"))
             said = status_of(rig)
             assert "gamma_unreachable" in said
             assert (None, None) == (discovery.poll(), collector.poll())
 
             venue.start()
-            wait_for(lambda: list(rig.open_rows("books")), limit_s=40, what="a book")
-            wait_for(lambda: not alerts_of(rig, "discovery"), limit_s=20, what="all clear")
+            wait_for(lambda: list(rig.open_rows("books")), what="a book")
+            wait_for(lambda: not alerts_of(rig, "discovery"), what="all clear")
             assert (0, 0) == (rig.stop(collector), rig.stop(discovery))
 
 

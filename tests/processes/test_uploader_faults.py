@@ -44,7 +44,7 @@ def test_a_remote_that_is_away_costs_waiting_and_nothing_else(tmp_path: Path):
         detail = made.wait_condition("remote_unreachable")
         assert {each.name for each in segments} <= set(made.tickets(".ready"))
         made.remote.start()
-        made.wait_done(*segments, limit_s=60)
+        made.wait_done(*segments)
         made.wait_no_condition("remote_unreachable")
         made.stop(process)
 
@@ -80,7 +80,7 @@ def test_server_errors_are_tried_again_by_rclone_and_by_us(drive: Shipyard):
     segments = drive.publish(500)
     drive.remote.fault("POST", "^/upload/", 503, "backendError", count=2)
     process = drive.start()
-    drive.wait_done(*segments, limit_s=60)
+    drive.wait_done(*segments)
     drive.stop(process)
 
     drive.assert_there(*segments)
@@ -119,7 +119,7 @@ def test_a_large_file_goes_in_chunks_and_a_lost_answer_makes_no_second_one(drive
     segments = drive.publish(3_000_000)
     drive.remote.lose_answer("PUT", "uploadType=resumable", 1)
     process = drive.start()
-    drive.wait_done(*segments, limit_s=60)
+    drive.wait_done(*segments)
     drive.stop(process)
 
     drive.assert_there(*segments)
@@ -167,7 +167,7 @@ def test_a_directory_that_is_gone_is_not_made_anew_below_a_share_that_is_not_mou
     local.wait_condition("remote_unreachable")
     assert not place.exists()
     place.with_name("away").rename(place)
-    local.wait_done(late, limit_s=60)
+    local.wait_done(late)
     local.stop(process)
 
     assert "is it mounted" in detail
@@ -339,7 +339,7 @@ def test_an_rclone_that_hangs_is_ended_at_its_limit_and_the_batch_tried_again(dr
     process = drive.start()
     drive.wait_condition("remote_unreachable")
     drive.remote.release()
-    drive.wait_done(*segments, limit_s=60)
+    drive.wait_done(*segments)
     drive.stop(process)
 
     assert "timeout" in causes(drive)
@@ -354,7 +354,7 @@ def test_an_rclone_that_is_killed_costs_one_more_try(drive: Shipyard):
     for child in psutil.Process(process.pid).children():
         os.kill(child.pid, signal.SIGKILL)
     drive.remote.release()
-    drive.wait_done(*segments, limit_s=60)
+    drive.wait_done(*segments)
     drive.stop(process)
 
     assert "killed" in causes(drive)
@@ -410,7 +410,7 @@ def test_when_our_own_disk_is_full_nothing_is_called_proven(tmp_path: Path, smal
         wait_for(lambda: "step_postponed" in made.log(), what="a write that is refused")
         assert late.name not in made.tickets(".done")
         filler.unlink()
-        made.wait_done(late, limit_s=60)
+        made.wait_done(late)
         made.stop(process)
 
         proven = {each.path for batch in made.uploads() for each in batch.files}

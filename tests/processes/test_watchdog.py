@@ -75,6 +75,10 @@ def test_it_writes_health_disk_alerts_and_the_guard_and_leaves_their_history(rig
     assert disk.disk.free_bytes > 0
     assert disk.disk.directories["spool"] > 0
     assert state.read(rig.data.latest("alerts"), AlertsManifest) is not None
+    page = rig.data.metrics.read_text()
+    assert 'orderbooks_verdict{verdict="ok"} 1' in page
+    assert f"orderbooks_disk_free_bytes {disk.disk.free_bytes}"[:30] in page
+    assert 0o644 == rig.data.metrics.stat().st_mode & 0o777
     assert len(list(rig.published_rows("health"))) >= 1
     assert len(list(rig.published_rows("disk"))) >= 1
     assert [] == list(rig.open_rows("health"))

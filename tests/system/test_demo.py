@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.timeout(180)
 def test_the_demo_proves_what_it_recorded(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("d")
-    command = [sys.executable, "-m", "tests.demo", "--seconds", "40", "--folder", str(folder)]
+    command = [sys.executable, "-m", "tests.demo", "--seconds", "20", "--folder", str(folder)]
 
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 

@@ -22,8 +22,6 @@ from workers.core.ledger import read_row as read_ledger_row
 from workers.core.manifests import SegmentManifest
 from workers.edge.spool import reader
 
-RECORDED_S = 20
-
 
 @pytest.fixture(scope="module")
 def recorded(captures: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
@@ -31,17 +29,16 @@ def recorded(captures: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     capture = captures / "stream/btc-5m-three-markets-2026-04-16.jsonl.gz"
     overrides = {
         "selection": {"series": [], "slugs": slugs_of(capture)},
-        "schedule": SETTINGS["schedule"] | {"warm_lead_s": 50, "hot_interval_ms": 500},
-        "collector": {"late_tolerance_ms": 300},
+        "schedule": SETTINGS["schedule"] | {"warm_lead_s": 50, "hot_interval_ms": 200},
+        "collector": {"late_tolerance_ms": 150},
     }
     stage = Stage(tmp_path_factory.mktemp("r") / "s", overrides=overrides)
     try:
         stage.open_venue("--replay", str(capture), "--replay-speed", "10")
         stage.open_fleet()
         wait_for(
-            lambda: sum(beat.counters.get("requests", 0) for beat in stage.recording()) > 60,
-            limit_s=60,
-            what="sixty requests",
+            lambda: sum(beat.counters["books"] for beat in stage.recording()) > 60,
+            what="sixty books",
         )
         stage.close_fleet()
         yield stage

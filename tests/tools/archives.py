@@ -28,6 +28,8 @@ from workers.tools.__main__ import main
 
 HOUR_MS = 1_776_326_400_000
 S = 1000
+#: The monotonic clock began then.
+BOOT_MS = 1_700_000_000_000
 LIMITS = Limits(
     flush_interval_s=2,
     sync_interval_s=5,
@@ -129,8 +131,8 @@ class Worker:
                 wire_bytes=len(body),
                 send_wall_ns=(due_ms + 2) * 1_000_000,
                 recv_wall_ns=(due_ms + 52) * 1_000_000,
-                send_mono_ns=1,
-                recv_mono_ns=50_000_001,
+                send_mono_ns=(due_ms + 2 - BOOT_MS) * 1_000_000,
+                recv_mono_ns=(due_ms + 52 - BOOT_MS) * 1_000_000,
             )
             request_id = self.diary.next_request_id()
             self.catch.take(batch, answer, request_id=request_id, due_ms=due_ms)

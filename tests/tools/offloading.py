@@ -6,6 +6,7 @@ them, which the tests of the uploader hold, is not here.
 
 import json
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 
 from tests.remotes.remote import Remote
@@ -61,6 +62,7 @@ class Yard:
         self.ship()
         return first
 
+    @cached_property
     def _crew(self):
         return hired(
             self.data, self.rules, self.remote.remote, environment=self._environment, lock_fd=None
@@ -73,7 +75,7 @@ class Yard:
         locks.release_all()
 
     def _written(self, parcels: list[Parcel]) -> UploadManifest:
-        crew, started = self._crew(), self._world.wall_ns()
+        crew, started = self._crew, self._world.wall_ns()
         job = shipment.shipped(
             crew.courier,
             self.data,
@@ -105,7 +107,7 @@ class Yard:
         chosen = [each for each in outbox.candidates(self.data) if may(each)]
         plan = planned(chosen, Retention(keep_days=1), now_ms=NOW_MS * 2, free_bytes=0)
         found = finished(
-            sweep.listed(self._crew().courier, self.data, plan, prove_by_download="without_hash")
+            sweep.listed(self._crew.courier, self.data, plan, prove_by_download="without_hash")
         )
         listed = RetentionManifest(
             batch=self._next(),

@@ -1,6 +1,7 @@
 """Holds `orderbooks book`, `diff`, `fill` and `markets`: what a person and a program are told."""
 
 import json
+import time
 
 import pytest
 
@@ -70,6 +71,29 @@ def test_a_program_gets_exact_integers(two_books, capsys):
     )
     assert (448, 1_030_000) == (found["age_ms"], found["book"]["mid_half_micros"])
     assert 64 == len(found["provenance"]["sha256"])
+
+
+def test_now_is_the_last_known_state_at_the_wall_clock_and_its_age_is_told(fleet, capsys):
+    start_ms = (time.time_ns() // 1_000_000_000 - 5) * S
+    fleet.publish_universe(start_ms - 10 * S, market(1, start_ms, 3600))
+    collector = fleet.collector(start_ms - 5 * S)
+    collector.ticks(start_ms, start_ms + 3 * S)
+    collector.flush(start_ms + 3 * S)
+    fill = ("fill", SLUG, "--side", "buy", "--size", "7", "--at", "now")
+
+    before_ns = time.time_ns()
+    _, found = said(fleet, capsys, "book", SLUG, "--at", "now")
+    _, earlier = said(fleet, capsys, "book", SLUG, "--at", "now-4s500ms")
+    _, filled = said(fleet, capsys, *fill)
+    _, between = said(fleet, capsys, "diff", SLUG, "--at", "open+500ms", "--and", "now")
+
+    last_ns = (start_ms + 2 * S + 52) * 1_000_000
+    assert before_ns <= found["at_ns"] <= time.time_ns()
+    assert last_ns == found["recv_wall_ns"] == filled["evidence"]["recv_wall_ns"]
+    assert (found["at_ns"] - last_ns) // 1_000_000 == found["age_ms"]
+    assert earlier["at_ns"] < found["at_ns"]
+    assert last_ns == between["after"]["recv_wall_ns"]
+    assert 2 == fleet.orderbooks("book", SLUG, "--at", "now+1s")
 
 
 def test_any_other_state_is_exit_1(whole, capsys):

@@ -67,7 +67,7 @@ def restored(yard: Yard, back: Path, capsys, *words: str) -> tuple[int, dict]:
 
 
 def drilled(yard: Yard, path: Path) -> Drilled:
-    job = drill.drilled(yard._crew().courier, yard.data, yard.data.relative(path), said := Said())
+    job = drill.drilled(yard._crew.courier, yard.data, yard.data.relative(path), said := Said())
     found = finished(job)
     assert said.failure is None
     return found
@@ -185,7 +185,7 @@ def test_a_drill_finds_another_derived_file_on_the_remote(yard: Yard):
 
     assert any("sha256" in each for each in found.problems)
     yard.remote.vanish(yard.data.relative(path.with_name(f"{path.stem}.manifest.json")))
-    job = drill.drilled(yard._crew().courier, yard.data, yard.data.relative(path), said := Said())
+    job = drill.drilled(yard._crew.courier, yard.data, yard.data.relative(path), said := Said())
     assert finished(job).problems or said.failure is not None
 
 

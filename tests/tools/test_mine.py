@@ -8,7 +8,7 @@ from fractions import Fraction
 import polars as pl
 import pytest
 
-from tests.tools import days
+from tests.tools import days, played
 from tests.tools.archives import HOUR_MS, Fleet, S, market
 from tests.tools.days import DAY, MS
 from workers.core import stats
@@ -87,17 +87,21 @@ def test_the_figures_are_those_of_the_definition(made, capsys, outcome: str, tok
 
     assert 0 == code
     assert (600, 563, 563) == (found["due"], found["captured"], found["states"])
-    assert sums.changes == found["changes"]
-    assert Fraction(sums.held_ns, 10**9) == Fraction(found["observed_s"])
-    assert Fraction(sums.two_sided_ns, 10**9) == Fraction(found["two_sided_s"])
+    assert sums["changes"] == found["changes"]
+    assert Fraction(sums["held_ns"], 10**9) == Fraction(found["observed_s"])
+    assert Fraction(sums["two_sided_ns"], 10**9) == Fraction(found["two_sided_s"])
     assert found["best_bid_shares"] == decimal(
-        stats.mean(sums.best_bid_size_x_ns, sums.held_ns, 10**6)
+        stats.mean(sums["best_bid_size_x_ns"], sums["held_ns"], 10**6)
     )
     assert found["all_ask_usdc"] == decimal(
-        stats.mean(sums.ask_notional_x_ns, sums.held_ns, 10**12)
+        stats.mean(sums["ask_notional_x_ns"], sums["held_ns"], 10**12)
     )
-    assert found["spread_usdc"] == decimal(stats.mean(sums.spread_x_ns, sums.two_sided_ns, 10**6))
-    assert found["imbalance"] == decimal(stats.mean(sums.imbalance_x_ns, sums.two_sided_ns, 10**6))
+    assert found["spread_usdc"] == decimal(
+        stats.mean(sums["spread_x_ns"], sums["two_sided_ns"], 10**6)
+    )
+    assert found["imbalance"] == decimal(
+        stats.mean(sums["imbalance_x_ns"], sums["two_sided_ns"], 10**6)
+    )
     expected = {str(spread // 10_000): Fraction(ns, 10**9) for (spread, _), ns in spreads.items()}
     assert {name: Fraction(s) for name, s in found["seconds_at_ticks"].items()} == expected
 
@@ -279,3 +283,34 @@ def test_figures_that_cannot_be_kept_are_told_all_the_same(own, capsys):
     assert (0, "") == (code, report["kept"])
     assert 6 == len(report["tokens"])
     assert any("not kept" in each for each in report["notes"])
+
+
+def test_of_real_books_both_outcomes_mirror_each_other(captures, tmp_path, capsys):
+    fleet = played.real(captures, tmp_path / "var", 90)
+    assert 0 == fleet.orderbooks("normalize", "--jobs", "1")
+
+    code, report = mine(fleet, capsys, DAY)
+    up, down = report["tokens"]
+    capsys.readouterr()
+    assert 0 == fleet.orderbooks("mine", DAY)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert 0 == fleet.orderbooks("quality", DAY, "--json")
+    quality = json.loads(capsys.readouterr().out)
+
+    assert (0, ["Up", "Down"]) == (code, [up["outcome"], down["outcome"]])
+    for each in (up, down):
+        assert (90, 90, 90, 0) == tuple(
+            each[name] for name in ("due", "captured", "states", "suspect")
+        )
+        assert "89.000000000" == each["observed_s"] == each["two_sided_s"]
+    assert 45 < up["changes"] == down["changes"]
+    assert up["seconds_at_ticks"] == down["seconds_at_ticks"]
+    assert up["spread_usdc"] == down["spread_usdc"] > "0.010000"
+    assert up["imbalance"] == f"-{down['imbalance']}".replace("--", "")
+    for side, other in (("bid", "ask"), ("ask", "bid")):
+        assert up[f"best_{side}_shares"] == down[f"best_{other}_shares"]
+        assert up[f"all_{side}_shares"] == down[f"all_{other}_shares"]
+    ranked = [line[:2] for line in lines if line[:1] == [up["slug"]]]
+    assert 3 * 2 + 2 == len(ranked)
+    assert {"CAPTURED": 90} == quality["coverage"]["totals"]
+    assert {"verified": 180} == quality["books"]["verdicts"]

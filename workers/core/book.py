@@ -15,16 +15,17 @@ import msgspec
 from workers.core import bookhash, payloads
 from workers.core.bookhash import Verdict
 from workers.core.errors import Refused
-from workers.core.ladders import Ladder, ladder_of
-from workers.core.levels import LEVELS_MAX, Inexact, NotPlain
-from workers.core.sides import ANY, EMPTY, Side, side_of
-from workers.core.states import NO_STATE, Bad, State, States, members
+from workers.core.ladders import Ladder, Pair
+from workers.core.levels import LEVELS_MAX, Inexact, NotPlain, Pairs
+from workers.core.states import NO_STATE, Bad, Cut, States, Tail
 
 BID, ASK = "bid", "ask"
 SIDES = (BID, ASK)
-_NO_SIDES = (EMPTY, EMPTY)
 #: Tokens whose last sides a reader keeps: some 10 kB each.
 _TOKENS_MAX = 500
+
+
+_NOTHING = (b"", Ladder(()), b"", Ladder(()))
 
 
 class Level(msgspec.Struct, frozen=True):
@@ -74,16 +75,19 @@ class Book(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def side(self, side: str) -> list[Level]:
         """The levels of "bid" or "ask", the best one first."""
         ladder = self.bids if side == BID else self.asks
-        ranked = sorted(ladder.levels(), key=lambda each: each[0], reverse=side == BID)
+        ranked = sorted(ladder.levels, key=lambda each: each[0], reverse=side == BID)
         return [Level(*each) for each in ranked]
 
 
-def _best(ladder: Ladder, better: Callable[[tuple[int, ...]], int]) -> Level | None:
-    if not ladder.price_micros:
+def _best(ladder: Ladder, better: Callable[[tuple[Pair, ...]], Pair]) -> Level | None:
+    levels = ladder.levels
+    if not levels:
         return None
-    prices = ladder.price_micros
-    at = len(prices) - 1 - prices[::-1].index(better(prices))
-    return Level(prices[at], ladder.size_micros[at])
+    price, _ = better(levels)
+    last = levels[-1]
+    if last[0] != price:
+        last = next(each for each in reversed(levels) if each[0] == price)
+    return Level(*last)
 
 
 def read_book(raw: bytes) -> Book:
@@ -96,52 +100,66 @@ def read_book(raw: bytes) -> Book:
 
 
 class BookReader:
-    """Reads books one after the other: of a token, what did not change is not read again."""
+    """Reads books one after the other: a level is parsed once, a side once while it stays."""
 
     def __init__(self) -> None:
-        self._states = States()
-        self._before: dict[str, tuple[Side, Side]] = {}
+        self._states, self._pairs = States(), Pairs()
+        self._before: dict[str, tuple[bytes, Ladder, bytes, Ladder]] = {}
 
     def read(self, raw: bytes) -> Book:
         """The next book; raises Refused as `read_book` does."""
-        if len(self._states.levels) > LEVELS_MAX or len(self._before) > _TOKENS_MAX:
-            self._states = States()
-            self._before.clear()
+        known = max(len(self._pairs), len(self._states.levels))
+        if known > LEVELS_MAX or len(self._before) > _TOKENS_MAX:
+            self.__init__()  # type: ignore[misc] # what is known is looked up anew
         try:
-            state = self._plain(raw) or self._states.read(raw, NO_STATE)
-        except (Bad, Inexact) as error:
-            raise Refused(str(error)) from error
-        levels, tail = self._states.levels, state.tail
-        return Book(
-            condition_id=state.market,
-            token_id=state.token_id,
-            venue_ms=state.venue_ms,
-            hash=state.hash,
-            bids=Ladder(levels, state.bids.ids),
-            asks=Ladder(levels, state.asks.ids),
-            tick_micros=tail.tick_micros,
-            min_order_size_micros=tail.min_order_size_micros,
-            neg_risk=tail.neg_risk,
-            last_trade_price_micros=tail.last_trade_price_micros,
-            spelling=raw,
-        )
+            cut = self._states.cut(raw)
+            return self._plain(raw, cut) if cut else self._parsed(raw)
+        except (NotPlain, Inexact):
+            return self._parsed(raw)
 
-    def _plain(self, raw: bytes) -> State | None:
-        """The state as far as a book needs it: not hashed, not checked."""
-        cut = self._states.cut(raw)
-        if cut is None:
-            return None
-        market, token_id, timestamp, told = members(cut.head)
-        bids, asks = self._before.get(token_id, _NO_SIDES)
+    def _plain(self, raw: bytes, cut: Cut) -> Book:
+        bids_text, bids, asks_text, asks = self._before.get(cut.token_id, _NOTHING)
+        if cut.bids != bids_text:
+            bids = Ladder(self._pairs.of(cut.bids))
+        if cut.asks != asks_text:
+            asks = Ladder(self._pairs.of(cut.asks))
+        self._before[cut.token_id] = cut.bids, bids, cut.asks, asks
+        timestamp, told = cut.stamp.groups()
+        head = cut.market, cut.token_id, int(timestamp), told.decode()
+        return _book(raw, head, (bids, asks), cut.tail)
+
+    def _parsed(self, raw: bytes) -> Book:
+        """A book that is not spelled as the venue spells them, or is none."""
         try:
-            bids = side_of(self._states.levels, cut.bids, bids, ANY)
-            asks = side_of(self._states.levels, cut.asks, asks, ANY)
-        except NotPlain:
-            return None
-        self._before[token_id] = (bids, asks)
-        return State(
-            raw, market, token_id, int(timestamp), told, "", bids, asks, cut.tail, (), None
+            state = self._states.read(raw, NO_STATE)
+        except Bad as error:
+            raise Refused(str(error)) from error
+        levels = self._states.levels
+        bids, asks = (
+            Ladder(tuple((levels.prices[each], levels.sizes[each]) for each in side.ids))
+            for side in (state.bids, state.asks)
         )
+        head = state.market, state.token_id, state.venue_ms, state.hash
+        return _book(raw, head, (bids, asks), state.tail)
+
+
+def _book(
+    raw: bytes, head: tuple[str, str, int, str], sides: tuple[Ladder, Ladder], tail: Tail
+) -> Book:
+    """A book from its bytes, its first four members, its sides, and what stands behind them."""
+    return Book(
+        condition_id=head[0],
+        token_id=head[1],
+        venue_ms=head[2],
+        hash=head[3],
+        bids=sides[0],
+        asks=sides[1],
+        tick_micros=tail.tick_micros,
+        min_order_size_micros=tail.min_order_size_micros,
+        neg_risk=tail.neg_risk,
+        last_trade_price_micros=tail.last_trade_price_micros,
+        spelling=raw,
+    )
 
 
 def json_of(book: Book) -> bytes:
@@ -197,7 +215,7 @@ def changes_between(before: Book, after: Book) -> list[LevelChange]:
 
 
 def _side_changes(side: str, before: Ladder, after: Ladder) -> Iterator[LevelChange]:
-    old, new = dict(before.levels()), dict(after.levels())
+    old, new = dict(before.levels), dict(after.levels)
     for price in sorted(old.keys() | new.keys(), reverse=True):
         was, now = old.get(price, 0), new.get(price, 0)
         if was != now:
@@ -209,7 +227,7 @@ def changed(before: Book, changes: Iterable[LevelChange], like: Book) -> Book:
 
     If these are all the changes there were, its hash is the one that `like` carries.
     """
-    sides = {BID: dict(before.bids.levels()), ASK: dict(before.asks.levels())}
+    sides = {BID: dict(before.bids.levels), ASK: dict(before.asks.levels)}
     for each in changes:
         if each.after_micros:
             sides[each.side][each.price_micros] = each.after_micros
@@ -217,8 +235,6 @@ def changed(before: Book, changes: Iterable[LevelChange], like: Book) -> Book:
             sides[each.side].pop(each.price_micros, None)
     bids = sorted(sides[BID].items())
     asks = sorted(sides[ASK].items(), reverse=True)
-    return msgspec.structs.replace(like, bids=_of(bids), asks=_of(asks), spelling=b"")
-
-
-def _of(levels: list[tuple[int, int]]) -> Ladder:
-    return ladder_of([each[0] for each in levels], [each[1] for each in levels])
+    return msgspec.structs.replace(
+        like, bids=Ladder(tuple(bids)), asks=Ladder(tuple(asks)), spelling=b""
+    )

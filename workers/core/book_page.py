@@ -7,9 +7,11 @@ Promises  amounts are printed exactly, but for `places_text`, which rounds half 
 from collections.abc import Sequence
 from fractions import Fraction
 
+import msgspec
+
 from workers.core.amounts import MICROS, shortest
 from workers.core.book import ASK, BID, Book, LevelChange
-from workers.core.evidence import Answer
+from workers.core.evidence import STREAM, Answer, Provenance
 from workers.core.instants import utc_text
 
 NS_PER_S = 1_000_000_000
@@ -104,9 +106,13 @@ def answer_json(answer: Answer) -> dict[str, object]:
         "state": answer.state.value,
         "cause": answer.cause,
         "age_ms": None if answer.age_ns is None else answer.age_ns // NS_PER_MS,
+        "source": answer.source,
         "interval_ms": answer.interval_ms,
         "due_ms": answer.due_ms,
         "recv_wall_ns": answer.recv_wall_ns,
+        "heard_wall_ns": answer.heard_wall_ns,
+        "proven_wall_ns": answer.proven_wall_ns,
+        "proof": answer.proof,
         "hash_verdict": None if answer.hash_verdict is None else answer.hash_verdict.value,
         "flags": list(answer.flags),
         "book": None if answer.book is None else book_json(answer.book),
@@ -118,17 +124,16 @@ def answer_json(answer: Answer) -> dict[str, object]:
             "length_ms": gap.length_ms,
             "states": gap.counts,
         },
-        "provenance": None
-        if source is None
-        else {
-            "path": source.path,
-            "row": source.row,
-            "sha256": source.sha256,
-            "request": source.request,
-            "source": source.source,
-            "derived": source.derived,
-        },
+        "stream_gap": None
+        if answer.stream_gap is None
+        else msgspec.structs.asdict(answer.stream_gap),
+        "provenance": None if source is None else _provenance_json(source),
     }
+
+
+def _provenance_json(source: Provenance) -> dict[str, object]:
+    told = msgspec.structs.asdict(source)
+    return {**told, "changes": [msgspec.structs.asdict(each) for each in source.changes]}
 
 
 def book_json(book: Book) -> dict[str, object]:
@@ -145,15 +150,15 @@ def book_json(book: Book) -> dict[str, object]:
         "min_order_size_micros": book.min_order_size_micros,
         "neg_risk": book.neg_risk,
         "last_trade_price_micros": book.last_trade_price_micros,
-        "bids": [list(each) for each in book.bids.levels()],
-        "asks": [list(each) for each in book.asks.levels()],
+        "bids": [list(each) for each in book.bids.levels],
+        "asks": [list(each) for each in book.asks.levels],
         "micros": MICROS,
     }
 
 
 def evidence_lines(answer: Answer) -> list[tuple[str, str]]:
     """What an answer rests on, as (name, text): what a person must know before believing it."""
-    lines = []
+    lines = [("source", answer.source)] if answer.book is not None else []
     if answer.recv_wall_ns is not None and answer.age_ns is not None:
         age = f"{answer.age_ns / NS_PER_S:.3f} s before the moment asked for"
         lines.append(("received", f"{utc_text(answer.recv_wall_ns)}, {age}"))
@@ -161,7 +166,7 @@ def evidence_lines(answer: Answer) -> list[tuple[str, str]]:
         quiet_ms = answer.recv_wall_ns // NS_PER_MS - answer.book.venue_ms
         changed = f"{utc_text(answer.book.venue_ms * NS_PER_MS)[:-4]}Z"
         lines.append(("changed", f"{changed} by the venue's clock, {quiet_ms / 1000:.3f} s before"))
-        verdict = answer.hash_verdict.value if answer.hash_verdict else "-"
+        verdict = answer.proof or (answer.hash_verdict.value if answer.hash_verdict else "-")
         lines.append(("hash", f"{answer.book.hash} {verdict}"))
     if answer.flags:
         lines.append(("flags", ", ".join(answer.flags)))
@@ -171,10 +176,24 @@ def evidence_lines(answer: Answer) -> list[tuple[str, str]]:
             for each in (answer.gap.from_due_ms, answer.gap.until_due_ms)
         )
         lines.append(("missed", f"ticks due {first} to {last}"))
-    if answer.provenance is not None:
-        source = answer.provenance
-        lines.append(("from", f"{source.path}:{source.row}"))
-        lines.append(("sha256", source.sha256 or "none: the segment is still being written"))
-        lines.append(("request", source.request))
-        lines += [("table", source.derived)] if source.derived else []
+    if answer.stream_gap is not None:
+        first, last = (utc_text(each) for each in msgspec.structs.astuple(answer.stream_gap)[:2])
+        lines.append(("stream", f"{answer.stream_gap.cause}: nothing from {first} to {last}"))
+    return lines + _source_lines(answer)
+
+
+def _source_lines(answer: Answer) -> list[tuple[str, str]]:
+    """Where the book stands."""
+    source, lines = answer.provenance, []
+    if source is None:
+        return []
+    lines.append(("from", f"{source.path}:{source.row}"))
+    lines += [("changes", f"{e.path}:{e.first_row} to {e.last_row}") for e in source.changes]
+    lines.append(("sha256", source.sha256 or "none: the segment is still being written"))
+    if answer.source == STREAM:
+        proven = utc_text(answer.proven_wall_ns) if answer.proven_wall_ns else "never"
+        heard = utc_text(answer.heard_wall_ns or 0)
+        lines.append(("heard", f"{heard} on {source.connection}; last proven {proven}"))
+    lines += [("request", source.request)] if source.request else []
+    lines += [("table", source.derived)] if source.derived else []
     return lines

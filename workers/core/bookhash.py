@@ -32,7 +32,7 @@ class _Hashed(msgspec.Struct, frozen=True):
 
     market: str
     asset_id: str
-    timestamp: str
+    timestamp: str | int
     hash: str
     bids: list[_Level]
     asks: list[_Level]

@@ -42,6 +42,7 @@ REFUSAL_REASONS: dict[str, str] = {
     "duplicate": "a second book of the same token in one answer",
     "wrong_market": "the book names another market than the universe maps its token to",
     "no_token": "a book without a readable asset_id or market",
+    "unwanted": "a book that a streamer asked for, of a market it let go meanwhile",
 }
 
 BLOCKED = frozenset({"html", "http_403", "http_451"})
@@ -59,3 +60,24 @@ def is_known(cause: str) -> bool:
     number = cause.removeprefix("http_")
     catalogued = cause in REQUEST_CAUSES or cause in SKIP_CAUSES
     return catalogued or (number != cause and number.isascii() and number.isdigit())
+
+
+CLOSE_CAUSES: dict[str, str] = {
+    "dns": "the host name did not resolve",
+    "connect": "no connection: refused, unreachable, or no network",
+    "tls": "the TLS handshake or certificate failed",
+    "timeout": "not open within streamer.connect_timeout_s",
+    "handshake": "the answer to the upgrade was no websocket's",
+    "http_<status>": "the upgrade was answered with this HTTP status",
+    "closed": "the venue closed it; its code and words are the detail",
+    "reset": "the connection broke without a close frame",
+    "silent": "nothing at all was heard for streamer.pong_timeout_s, not even PONG",
+    "too_large": "a message passed streamer.message_max_bytes",
+    "overflow": "more was heard, or waited for a full disk, than streamer.inbox_bytes",
+    "freeze": "a market on it was frozen; another connection took over",
+    "rotated": "planned: another connection took over and was SYNCED before",
+    "unwanted": "no market is left on it",
+    "disk_guard": "the watchdog's disk guard said pause",
+    "stop": "the streamer was asked to stop",
+}
+"""Why a connection of the market channel ended."""

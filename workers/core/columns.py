@@ -33,6 +33,11 @@ class Table(msgspec.Struct, frozen=True):
     order: tuple[str, ...]
 
 
+SEGMENT = Column("segment", "text", "", "name of the raw segment the row is from")
+ROW = Column("row", "int64", "lines", "its line in the uncompressed segment, from 0")
+CONDITION = Column("condition_id", "text", "", "the market's condition id")
+SLUG = Column("slug", "text", "", "the market's slug as the venue names it")
+SERIES = Column("series", "text", "", "the series of the settings, or `other`")
 _MICROS = "micros"
 _TEN = "hashed by the venue"
 
@@ -41,7 +46,7 @@ BOOKS = Table(
     "orderbooks.books/1",
     "One row for each token and observed state of its book.",
     (
-        Column("source", "text", "", "`rest`: a poll; `stream`: a change (not recorded yet)"),
+        Column("source", "text", "", "`rest`: a poll; the stream has tables of its own"),
         Column("slug", "text", "", "the market's slug as the venue names it"),
         Column("series", "text", "", "the series of the settings, or `other`"),
         Column("condition_id", "text", "", f"the market; {_TEN}"),
@@ -81,7 +86,7 @@ BOOKS = Table(
             nullable=True,
         ),
         Column("hash", "text", "", "the venue's SHA-1 as sent"),
-        Column("hash_verdict", "text", "", "`verified`, `failed`, `absent` or `explained`"),
+        Column("hash_verdict", "text", "", "see Verdicts"),
         Column("flags", "list<text>", "", "of the raw row, and of the checks: see Flags"),
         Column(
             "texts",

@@ -60,6 +60,25 @@ ALERTS: dict[str, Alert] = {
         "wait; if the cause is http_403, http_451 or html, this address is blocked",
         hold_s=30,
     ),
+    "stream_failing": Alert(
+        "error",
+        "a streamer has had no connection to the market channel for a minute",
+        "wait; `orderbooks status` names the cause; the collectors record on by themselves",
+        hold_s=30,
+    ),
+    "stream_stale": Alert(
+        "error",
+        "books of a streamer are not known to be right for longer than a minute",
+        "`orderbooks status` shows state and reason; if all are, `orderbooks ctl restart` it",
+        grace_s=60,
+        hold_s=30,
+    ),
+    "market_isolated": Alert(
+        "warning",
+        "a market ends every connection it is subscribed on; it stands alone on one of its own",
+        "nothing; its polls are recorded; report it to the venue if it stays",
+        hold_s=60,
+    ),
     "gamma_unreachable": Alert(
         "warning",
         "no question to Gamma is answered; known markets are recorded on, new ones are not seen",

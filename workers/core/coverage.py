@@ -46,6 +46,8 @@ VENUE_ABSENT = "VENUE_ABSENT"
 UNEXPLAINED = "UNEXPLAINED"
 OFFLOADED = "OFFLOADED"
 ACKNOWLEDGED = "ACKNOWLEDGED"
+#: A living worker holds its newest rows in memory for no longer than this.
+UNWRITTEN_MAX_MS = 60_000
 STATES = (CAPTURED, "FAILED", VENUE_ABSENT, "PAUSED", "DOWN", OFFLOADED, ACKNOWLEDGED, UNEXPLAINED)
 
 
@@ -172,6 +174,16 @@ def is_responsible(life: Life, known: Known) -> bool:
     if life.shard is None or not life.shards:
         return False
     return shard_of(known.condition_id, life.shards) == life.shard
+
+
+def written_ms(known: Known, lives: Iterable[Life], now_ms: int) -> int:
+    """What is due before it is on the disk, one way or the other; the rest may yet be written.
+
+    The tick of a living worker's last row is not: it may take several requests, of which only the
+    first were written.
+    """
+    alive = (life for life in lives if life.is_running and is_responsible(life, known))
+    return min([now_ms, *(max(life.last_due_ms, now_ms - UNWRITTEN_MAX_MS) for life in alive)])
 
 
 def _paint_lives(canvas: Canvas, known: Known, lives: Sequence[Life]) -> None:

@@ -60,6 +60,19 @@ EVENTS: dict[str, Event] = {
     "ticks_missed": Event(
         "warning", ("cause", "from_due_ms", "until_due_ms"), "these ticks are lost and recorded"
     ),
+    "connection_lost": Event(
+        "warning",
+        ("connection", "cause", "detail", "frames"),
+        "a connection of the market channel ended; another one is opened, the gap is recorded",
+    ),
+    "market_frozen": Event(
+        "warning",
+        ("connection", "market"),
+        "events of this market no longer come; another connection takes over",
+    ),
+    "stream_stalled": Event(
+        "warning", ("for_ms",), "nobody listened for so long (a slow disk?); times are late by it"
+    ),
     "guard_obeyed": Event("warning", ("level",), "the disk guard changed what may be recorded"),
     "alert_raised": Event("warning", ("alert", "subject", "detail"), "see OPERATIONS.md#alerts"),
     "alert_recovered": Event("info", ("alert", "subject", "lasted_s"), "the condition is over"),
@@ -85,6 +98,11 @@ EVENTS: dict[str, Event] = {
     ),
     "segment_unfit": Event(
         "error", ("name", "reason"), "a raw segment is not what its manifest says; see its ticket"
+    ),
+    "segment_given_up": Event(
+        "info",
+        ("name", "reason"),
+        "a segment that cannot be read has a label `invalid`: its ticket is done, it has no rows",
     ),
     "derive_failed": Event(
         "warning", ("failures", "pause_s", "reason"), "a job of the normalizer failed; tried again"

@@ -7,6 +7,9 @@
 | SUSPECT  | the last due tick is here, but its hash did not verify, it has a flag, or is late |
 | SYNCED   | the last due tick is here, and no older than two intervals                       |
 
+Of the stream SYNCED means that a connection covered the token, and that the book's hash is the
+venue's; SUSPECT that it was not proven, or that polls show another state of that millisecond.
+
 Each stands above those below it. The book of a GAP is the last one before it: an answer is never
 made up, and says how old it is.
 """
@@ -19,6 +22,7 @@ import msgspec
 from workers.core.book import Book
 from workers.core.bookhash import Verdict
 from workers.core.canvas import CAPTURED, Gap
+from workers.core.covers import StreamGap
 from workers.core.errors import NeedsAPerson, Refused
 from workers.core.plans import Known
 
@@ -26,8 +30,8 @@ NS_PER_MS = 1_000_000
 #: A book older than this many intervals is not the current one.
 FRESH_INTERVALS = 2
 NOT_DUE = "not_due"
-#: The row is still in the memory of a worker that is alive.
-NOT_WRITTEN = "not_written_yet"
+#: Where an answer's book comes from.
+POLLS, STREAM = "polls", "stream"
 #: A manifest says that the row is there, and its file is damaged or not here.
 UNREADABLE = "UNREADABLE"
 
@@ -60,19 +64,30 @@ class Offloaded(NeedsAPerson):
         self.path = path
 
 
+class Applied(msgspec.Struct, frozen=True):
+    """Changes between two rows of a file, both inclusive, that were put on a book."""
+
+    path: str
+    first_row: int
+    last_row: int
+
+
 class Provenance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where a book stands: the file, the line of its uncompressed stream from 0, and its proof.
 
     `sha256` is the file's, as its manifest says and as it was found; None for a segment that is
-    still being written. `derived` is the table it was read from, "" for the raw file itself.
+    still being written. `derived` is the table it was read from, "" for the raw file itself. Of
+    the stream, `row` is the whole book that it was rebuilt from, `changes` what was put on it.
     """
 
     path: str
     row: int
     sha256: str | None
-    request: str
+    request: str = ""
     source: str = "rest"
     derived: str = ""
+    connection: str = ""
+    changes: tuple[Applied, ...] = ()
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -81,6 +96,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `book` is None when nothing was captured before, or when the venue's bytes are no book that is
     exact in micros (`cause` says so). `at_ns`, `send_wall_ns` and `recv_wall_ns` are of the
     recorder's clock, `book.venue_ms` of the venue's.
+
+    Of the stream `recv_wall_ns` is when the last change of the book was received, `heard_wall_ns`
+    when anything of the token was, and `proven_wall_ns` when the book was last known to be the
+    venue's; `proof` is a verdict of `core.turns.Checked` on its hash; `event` is the venue's, where
+    the book is one step of many. `stream_gap`: no connection covered the token then.
     """
 
     slug: str
@@ -99,6 +119,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     interval_ms: int | None = None
     gap: Gap | None = None
     provenance: Provenance | None = None
+    source: str = POLLS
+    proof: str = ""
+    heard_wall_ns: int | None = None
+    proven_wall_ns: int | None = None
+    stream_gap: StreamGap | None = None
+    event: bytes = b""
 
     @property
     def age_ns(self) -> int | None:
@@ -129,6 +155,7 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     price_micros: int
     size_micros: int
     provenance: Provenance
+    event: bytes = b""
 
 
 class Sighting(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -43,6 +43,7 @@ def findings(look: Look, rules: Watchdog, told: Forecast) -> list[Finding]:
         *_crashes(look),
         *_said(look),
         *_rows(look, rules),
+        *_streams(look, rules),
         *_hashes(look),
         *_disk(look, told),
         *_spool(look, rules),
@@ -126,6 +127,8 @@ def _rows(look: Look, rules: Watchdog) -> Iterator[Finding]:
         return
     late_ms = int(rules.row_late_s * 1000)
     for beat in _alive(look, rules):
+        if not beat.worker.startswith("collector-"):
+            continue
         since_wall_ns = max(beat.last_success_wall_ns or 0, beat.started_wall_ns)
         due_ms = first_due_ms(look, beat, after_ms=since_wall_ns // NS_PER_MS)
         if due_ms is not None and look.wall_ns // NS_PER_MS - due_ms > late_ms:
@@ -134,11 +137,23 @@ def _rows(look: Look, rules: Watchdog) -> Iterator[Finding]:
 
 
 def _alive(look: Look, rules: Watchdog) -> Iterator[Heartbeat]:
-    """The collectors that beat: who is silent or gone is told as that."""
+    """The sharded workers that beat: who is silent or gone is told as that."""
     for beat in look.spool.heartbeats:
         is_fresh = silent_ns(beat, look) <= rules.heartbeat_late_s * NS_PER_S
         if 1 <= (beat.shards or 0) <= SHARDS_MAX and beat.state != "stopped" and is_fresh:
             yield beat
+
+
+def _streams(look: Look, rules: Watchdog) -> Iterator[Finding]:
+    for beat in _alive(look, rules):
+        poor = [each for each in beat.streams if each.state != "SYNCED" and not each.is_isolated]
+        if poor:
+            shown = poor[0]
+            detail = (
+                f"{len(poor)} of {len(beat.streams)} markets, such as {shown.slug}: "
+                f"{shown.state} {shown.reason}".rstrip()
+            )
+            yield Finding(alert="stream_stale", worker=beat.worker, shard=beat.shard, detail=detail)
 
 
 def first_due_ms(look: Look, beat: Heartbeat, *, after_ms: int) -> int | None:

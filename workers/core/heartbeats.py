@@ -30,6 +30,31 @@ class MarketBeat(msgspec.Struct, frozen=True, kw_only=True):
     hash_absent: int = 0
 
 
+class StreamBeat(msgspec.Struct, frozen=True, kw_only=True):
+    """One market as its streamer sees it, since the streamer started.
+
+    `connection`, `state` and `last_seq` are of the connection that knows most of it: "EMPTY" <
+    "SUSPECT" < "SYNCED", the worse of both tokens. `checks` are verdicts on hashes.
+    """
+
+    slug: str
+    condition_id: str
+    connection: str = ""
+    state: str = "EMPTY"
+    reason: str = ""
+    is_isolated: bool = False
+    last_seq: int = 0
+    last_update_ms: int | None = None
+    last_row_wall_ns: int | None = None
+    snapshots: int = 0
+    changes: int = 0
+    applied: int = 0
+    invalid: int = 0
+    duplicates: int = 0
+    resyncs: dict[str, int] = {}
+    checks: dict[str, int] = {}
+
+
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """A worker's account of itself (`orderbooks.heartbeat/1`).
 
@@ -55,6 +80,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     counters: dict[str, int] = {}
     conditions: list[Condition] = []
     markets: list[MarketBeat] = []
+    streams: list[StreamBeat] = []
 
 
 class Crash(msgspec.Struct, frozen=True, kw_only=True):

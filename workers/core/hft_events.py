@@ -91,7 +91,7 @@ class HftEvents:
         self._local_ns = max(self._local_ns, local_ns)
 
     def _side(self, side: int, ladder: Ladder) -> list[bytes]:
-        return [self._record(SNAPSHOT | side, *level) for level in ladder.levels()]
+        return [self._record(SNAPSHOT | side, *level) for level in ladder.levels]
 
     def _change(self, change: LevelChange) -> bytes:
         side = BUY if change.side == BID else SELL

@@ -19,7 +19,7 @@ _STAMP = re.compile(
     r"(?:Z|([+-])(\d\d)(?::?(\d\d)(?::(\d\d))?)?)?",
     re.ASCII,
 )
-_SPAN = re.compile(r"(\d+)([smhd])", re.ASCII)
+_SPAN = re.compile(r"(?:now-)?(\d+)([smhd])", re.ASCII)
 _SPAN_MS = {"s": 1000, "m": 60_000, "h": MS_PER_HOUR, "d": 24 * MS_PER_HOUR}
 
 
@@ -72,11 +72,13 @@ def parse_utc(text: str) -> int:
 
 
 def moment_ms(text: str, now_ms: int) -> int:
-    """A moment as a person types it: RFC 3339 in UTC, seconds optional, or a span back from now.
+    """A moment as a person types it: RFC 3339 in UTC, `now`, or a span back from now (`6h`).
 
     Raises:
         NeedsAPerson: it is neither.
     """
+    if text == "now":
+        return now_ms
     span = _SPAN.fullmatch(text)
     if span:
         return now_ms - int(span[1]) * _SPAN_MS[span[2]]

@@ -12,6 +12,7 @@ import msgspec
 
 from workers.core.answers import Answer
 from workers.core.messages import RefusedBook
+from workers.core.stream_rows import StreamRow, as_text
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="started"):
@@ -112,7 +113,7 @@ class Stopped(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="
     reason: str
 
 
-Row = Started | Loaded | Request | Skipped | ClockStepped | Stopped
+Row = Started | Loaded | Request | Skipped | ClockStepped | Stopped | StreamRow
 _row: msgspec.json.Decoder[Row] = msgspec.json.Decoder(Row)
 _encoder = msgspec.json.Encoder()
 
@@ -178,10 +179,7 @@ def _digest(answer: Answer) -> str | None:
 
 
 def _kept(body: bytes) -> tuple[int, str | None, str | None]:
-    try:
-        return len(body), body.decode() or None, None
-    except UnicodeDecodeError:
-        return len(body), None, base64.b64encode(body).decode()
+    return len(body), *as_text(body)
 
 
 def _refused_raw(book: RefusedBook) -> RefusedRaw:

@@ -1,4 +1,4 @@
-"""Levels of books as numbers: every distinct price-and-size text is read once, then known by id.
+"""Levels of books as numbers: every distinct price-and-size text is read once, then known.
 
 Promises  a text is parsed exactly once, strictly; equal texts have equal ids; which ids break a
           sanity check is known before a book is looked at.
@@ -6,7 +6,6 @@ Source    two polls of a book share most of its levels (88 of 99, VENUE), so the
           up in a dictionary instead of parsed as JSON
 """
 
-import re
 from array import array
 from collections.abc import Sequence
 from operator import add
@@ -15,10 +14,9 @@ from workers.core.amounts import INT32_MAX, INT64_MAX, MICROS, Inexact, micros, 
 
 BETWEEN = b'"},{"price":"'
 _HEAD, _END = b'{"price":"', b'"}'
-_DECIMAL = re.compile(rb"[0-9]+(?:\.[0-9]+)?")
-#: A canonical decimal of at most six decimals and ten digits before them: nearly every text.
-_CANONICAL = re.compile(rb"(0|[1-9][0-9]{0,9})(?:\.([0-9]{0,5}[1-9]))?")
 _SIZE = b'","size":"'
+#: Digits before the point of nearly every text.
+_WHOLE_MAX = 10
 _TENS = (1_000_000, 100_000, 10_000, 1000, 100, 10, 1)
 #: Distinct levels that are held at once: about 200 bytes each.
 LEVELS_MAX = 20_000
@@ -26,6 +24,41 @@ LEVELS_MAX = 20_000
 
 class NotPlain(ValueError):
     """Bytes that are not spelled as the venue spells levels; a JSON parser may still read them."""
+
+
+class _Numbers(dict[bytes, int]):
+    """Micros by their text; texts in `odd` are spelled otherwise than the venue spells them."""
+
+    def __init__(self, at_most: int) -> None:
+        super().__init__()
+        self._at_most = at_most
+        self.odd: set[bytes] = set()
+
+    def __missing__(self, text: bytes) -> int:
+        value, is_odd = _number(text, self._at_most)
+        if is_odd:
+            self.odd.add(text)
+        self[text] = value
+        return value
+
+
+class Pairs(dict[bytes, tuple[int, int]]):
+    """Price and size in micros of levels by their bytes: for who needs no ids and no checks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Nearly always a price seen before, and often a size: what one outcome bids, the other
+        # asks.
+        self._price, self._size = _Numbers(INT32_MAX), _Numbers(INT64_MAX)
+
+    def __missing__(self, text: bytes) -> tuple[int, int]:
+        price, _, size = text.partition(_SIZE)
+        self[text] = pair = self._price[price], self._size[size]
+        return pair
+
+    def of(self, text: bytes) -> tuple[tuple[int, int], ...]:
+        """The levels of an array's bytes between its brackets; NotPlain when spelled otherwise."""
+        return tuple(map(self.__getitem__, pieces(text)))
 
 
 class Levels(dict[bytes, int]):
@@ -40,19 +73,14 @@ class Levels(dict[bytes, int]):
         self.empty: set[int] = set()
         self.outside: set[int] = set()
         self._off: dict[int, set[int]] = {}
-        self._known_prices: dict[bytes, tuple[int, bool]] = {}
-        self._known_sizes: dict[bytes, tuple[int, bool]] = {}
+        self._price, self._size = _Numbers(INT32_MAX), _Numbers(INT64_MAX)
 
     def __missing__(self, text: bytes) -> int:
-        # Nearly always a price seen before, and often a size: what one outcome bids, the other
-        # asks.
-        price_text, _, size_text = text.partition(_SIZE)
-        price, size = self._known_prices.get(price_text), self._known_sizes.get(size_text)
-        if price is None:
-            price = self._known_prices[price_text] = _number(price_text, INT32_MAX)
-        if size is None:
-            size = self._known_sizes[size_text] = _number(size_text, INT64_MAX)
-        return self._keep(text, price, size)
+        price, _, size = text.partition(_SIZE)
+        new = self._keep(text, self._price[price], self._size[size])
+        if price in self._price.odd or size in self._size.odd:
+            self.odd.add(new)
+        return new
 
     def named(self, price: str, size: str) -> int:
         """The id of a level whose texts a JSON parser gave; Inexact when they are no numbers."""
@@ -63,16 +91,12 @@ class Levels(dict[bytes, int]):
 
     def ids(self, text: bytes) -> "array[int]":
         """The ids of an array's bytes between its brackets; NotPlain when spelled otherwise."""
-        if not text:
-            return array("i")
-        if not (text.startswith(_HEAD) and text.endswith(_END)):
-            raise NotPlain(text[:80])
-        return self.of_pieces(text[10:-2])
+        return self.of_pieces(pieces(text))
 
-    def of_pieces(self, text: bytes) -> "array[int]":
-        """The ids of levels joined by BETWEEN."""
+    def of_pieces(self, texts: list[bytes]) -> "array[int]":
+        """The ids of levels."""
         # By way of a list: an array asks an iterator for each number with a call.
-        return array("i", list(map(self.__getitem__, text.split(BETWEEN))))
+        return array("i", list(map(self.__getitem__, texts)))
 
     def off_tick(self, tick_micros: int) -> set[int]:
         """The ids whose price is no multiple of a tick; kept up to date."""
@@ -82,13 +106,10 @@ class Levels(dict[bytes, int]):
             self._off[tick_micros] = known
         return known
 
-    def _keep(self, text: bytes, price_told: tuple[int, bool], size_told: tuple[int, bool]) -> int:
-        (price, is_price_odd), (size, is_size_odd) = price_told, size_told
+    def _keep(self, text: bytes, price: int, size: int) -> int:
         new = len(self.prices)
         self.prices.append(price)
         self.sizes.append(size)
-        if is_price_odd or is_size_odd:
-            self.odd.add(new)
         if not size:
             self.empty.add(new)
         if not 0 < price < MICROS:
@@ -113,19 +134,28 @@ class Levels(dict[bytes, int]):
         return {MICROS}.issuperset(map(add, map(price, some), map(price, others)))
 
 
+def pieces(text: bytes) -> list[bytes]:
+    """The levels of an array's bytes between its brackets; NotPlain when spelled otherwise."""
+    if not text:
+        return []
+    if not (text.startswith(_HEAD) and text.endswith(_END)):
+        raise NotPlain(text[:80])
+    return text[10:-2].split(BETWEEN)
+
+
 def _number(text: bytes, at_most: int) -> tuple[int, bool]:
     """Micros, and whether the text is another than the venue's own spelling of them."""
-    found = _CANONICAL.fullmatch(text)
-    if found is None:
-        if not _DECIMAL.fullmatch(text):
-            raise NotPlain(text[:80])
+    whole, point, fraction = text.partition(b".")
+    digits = whole + fraction
+    if not (digits.isdigit() and whole and (fraction or not point)):
+        raise NotPlain(text[:80])
+    if len(whole) > _WHOLE_MAX or len(fraction) > 6:
         value = micros(text.decode(), at_most)
         return value, shortest(value) != text.decode()
-    whole, fraction = found.groups()
-    value = int(whole) * MICROS
-    if fraction:
-        value += int(fraction) * _TENS[len(fraction)]
-    return (value, False) if value <= at_most else (micros(text.decode(), at_most), False)
+    value = int(digits) * _TENS[len(fraction)]
+    if value > at_most:
+        raise Inexact("inexact", text.decode())
+    return value, fraction.endswith(b"0") or (whole.startswith(b"0") and whole != b"0")
 
 
-__all__ = ["BETWEEN", "LEVELS_MAX", "Inexact", "Levels", "NotPlain"]
+__all__ = ["BETWEEN", "LEVELS_MAX", "Inexact", "Levels", "NotPlain", "Pairs"]

@@ -14,6 +14,7 @@ import msgspec
 from workers.core import ledger
 from workers.core.causes import ABSENT, OK
 from workers.core.runs import Run, Runs
+from workers.core.stream_rows import Frame
 
 NS_PER_MS = 1_000_000
 #: A clean stop ends with the step that is under way: a request, then a publish. The ticks that
@@ -76,8 +77,9 @@ class Lives:
         self._now: Life | None = None
 
     def listed(self) -> list[Life]:
-        """Every life that has a shard, oldest first."""
-        found = [each for each in self._lives.values() if each.shard is not None]
+        """Every collector's life, oldest first: nobody else owes ticks."""
+        lives = (each for each in self._lives.values() if each.shard is not None)
+        found = [each for each in lives if each.worker.startswith("collector-")]
         return sorted(found, key=lambda each: each.started_ms)
 
     def find(self, worker: str, run: str) -> Life | None:
@@ -184,5 +186,5 @@ def outcomes(row: ledger.Request) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def _at_ms(row: ledger.Row) -> int:
-    at_ns = row.recv_wall_ns if isinstance(row, ledger.Request) else row.at_wall_ns
+    at_ns = row.recv_wall_ns if isinstance(row, ledger.Request | Frame) else row.at_wall_ns
     return at_ns // NS_PER_MS

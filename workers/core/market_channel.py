@@ -4,7 +4,8 @@ Source    VENUE §3.1, §3.3 (`GET /book`, `POST /books`, texts of errors), §5 
           with all books first, PING only after a subscription, unknown tokens give `[]`)
 Promises  a book goes out in the bytes it came in; on the channel `event_type` is put behind its
           last member, and nothing else is touched
-Never     makes up an event that was not recorded: no `price_change`, no `best_bid_ask`
+Never     makes up an event that was not recorded: a `price_change` goes out where the archive has
+          its bytes, and nowhere else
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """What a person asks about: a moment, and a market, in every form people have them in.
 
-    moment   2026-04-16T08:00:30Z · 1776326430 · 1776326430052 · open+30s · close-1m30s
+    moment   2026-04-16T08:00:30Z · 1776326430 · 1776326430052 · open+30s · close-1m30s · now-5s
     market   btc-updown-5m-1776326400 · 0x… (condition id) · https://polymarket.com/event/…
     outcome  Up · down · 0 · 1 · a token id
 
@@ -22,6 +22,7 @@ NS_PER_MS = 1_000_000
 _NS_OF_UNIT = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _NS_BY_DIGITS = {13: 10**6, 16: 10**3, 19: 1}
 _RELATIVE = re.compile(r"(open|close)((?:[+-](?:\d+(?:ms|s|m|h))+)?)")
+_NOW = re.compile(r"now((?:-(?:\d+(?:ms|s|m|h))+)?)")
 _SPAN = re.compile(r"(\d+)(ms|s|m|h)")
 _UNIX = re.compile(r"(\d{9,11}|\d{13}|\d{16}|\d{19})(?:\.(\d{1,9}))?")
 _FRACTION = re.compile(r"(.*:\d\d)\.(\d{1,9})(.*)")
@@ -29,7 +30,7 @@ _MINUTE = re.compile(r".*T\d\d:\d\dZ?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CONDITION = re.compile(r"0x[0-9a-fA-F]{1,64}")
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-MOMENT_HINT = 'such as "2026-04-16T08:00:30Z", Unix s or ms, "open+30s", "close-1m"'
+MOMENT_HINT = 'such as "2026-04-16T08:00:30Z", Unix s or ms, "open+30s", "close-1m", "now"'
 
 
 class Designation(msgspec.Struct, frozen=True):
@@ -66,6 +67,12 @@ def moment_ns(moment: Moment, window: Window | None = None) -> int:
     return _utc_ns(text)
 
 
+def settled(moment: Moment, now_ns: int) -> Moment:
+    """A moment that no clock is needed for: `now` and `now-5s` in Unix ns, any other as it is."""
+    found = _NOW.fullmatch(moment.strip()) if isinstance(moment, str) else None
+    return now_ns + _span_ns(found[1]) if found else moment
+
+
 def is_relative(moment: Moment) -> bool:
     """True for `open…` and `close…`."""
     return isinstance(moment, str) and _RELATIVE.fullmatch(moment.strip()) is not None
@@ -78,8 +85,13 @@ def _relative_ns(text: str, found: re.Match[str], window: Window | None) -> int:
             hint="an absolute time needs no window",
         )
     base_ms = window.start_ms if found[1] == "open" else window.end_ms
-    span_ns = sum(int(number) * _NS_OF_UNIT[unit] for number, unit in _SPAN.findall(found[2]))
-    return base_ms * NS_PER_MS + (-span_ns if found[2][:1] == "-" else span_ns)
+    return base_ms * NS_PER_MS + _span_ns(found[2])
+
+
+def _span_ns(text: str) -> int:
+    """Of `+30s` or `-1m30s`; of nothing 0."""
+    span_ns = sum(int(number) * _NS_OF_UNIT[unit] for number, unit in _SPAN.findall(text))
+    return -span_ns if text.startswith("-") else span_ns
 
 
 def _utc_ns(text: str) -> int:

@@ -105,11 +105,14 @@ def trust(proof: Proof, manifest: SegmentManifest) -> None:
     run = f"{manifest.worker}.{told.run or manifest.run}"
     if is_ledger and manifest.ended == "stop":
         proof.stopped.append(run)
-    if told.first_request is None or not (is_ledger or manifest.kind == "books"):
+    if told.first_request is None or manifest.kind not in {"ledger", "books", "frames"}:
         return
+    tokens = frozenset(each.token_id for each in told.captured)
+    if manifest.kind == "frames" and told.market is not None:
+        tokens = frozenset(told.market.tokens)
     proof.unread = Unread(
         run=run,
-        tokens=None if is_ledger else frozenset(each.token_id for each in told.captured),
+        tokens=None if is_ledger else tokens,
         first=told.first_request,
         last=told.last_request or told.first_request,
     )
@@ -130,6 +133,8 @@ def gather(
     lines = rows[:-1].split(b"\n") if rows else []
     if kind == "books":
         _gather_books(proof, lines, market)
+    elif kind == "frames":
+        _gather_frames(proof, lines, market)
     elif kind == "ledger":
         _gather_ledger(proof, lines, run)
 
@@ -173,6 +178,36 @@ def _gather_books(proof: Proof, lines: list[bytes], market: story.ManifestMarket
             held[key] = Runs(row.token_id)
         held[key].add(request)
     proof.held = {key: runs.listed() for key, runs in held.items()}
+
+
+def _gather_frames(proof: Proof, lines: list[bytes], market: story.ManifestMarket | None) -> None:
+    """The rows that answers of REST promise; the same book may stand beside each connection."""
+    held: dict[tuple[str, str], set[int]] = {}
+    for number, line in enumerate(lines, 1):
+        row = story.read_row(line)
+        try:
+            ids = _frame_ids.decode(row.raw_event())
+        except msgspec.MsgspecError as error:
+            proof.accuse(f"row {number}: it holds no event: {error}")
+            continue
+        if market is not None and market.tokens and ids.market != market.condition_id:
+            proof.accuse(f"row {number}: an event of {ids.market} is not of {market.slug}")
+        if row.request:
+            run, _, _ = row.request.rpartition(".")
+            held.setdefault((run, ids.asset_id), set()).add(request_number(row.request))
+    for key, numbers in held.items():
+        runs = Runs(key[1])
+        for each in sorted(numbers):
+            runs.add(each)
+        proof.held[key] = runs.listed()
+
+
+class _FrameIds(msgspec.Struct, frozen=True):
+    market: str = ""
+    asset_id: str = ""
+
+
+_frame_ids = msgspec.json.Decoder(_FrameIds)
 
 
 class _Ids(msgspec.Struct, frozen=True):

@@ -177,6 +177,30 @@ class Clock(msgspec.Struct, frozen=True):
     steps: list[Step]
 
 
+class LegStream(msgspec.Struct, frozen=True):
+    """One leg of the streamers: how long it covered, and of the events due to it what it lost.
+
+    The counts are of derived `legs`; None where the table is not derived.
+    """
+
+    leg: int
+    covered_ns: int
+    due: int | None = None
+    missing: int | None = None
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """The stream of all markets: times are of tokens; how often books were doubted, and why."""
+
+    markets: int
+    wanted_ns: int
+    covered_ns: int
+    missed_ns: dict[str, int]
+    resyncs: dict[str, int]
+    closed: dict[str, int]
+    legs: list[LegStream]
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The report (`orderbooks.quality/1`); a part is None where its tables are not derived yet."""
 
@@ -190,6 +214,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     books: Books | None
     spread: Spread | None
     clock: Clock
+    stream: Stream | None = None
     not_derived: list[str]
     notes: list[str]
     commands: dict[str, str]

@@ -32,6 +32,20 @@ def commands(stretch: Stretch) -> dict[str, str]:
     }
 
 
+def stream_commands(stretch: Stretch) -> dict[str, str]:
+    """Those of the stream, where there is one."""
+    date = hour_parts(stretch.from_ms)[0]
+    span = "--from {} --to {}".format(*stretch.texts)
+    ledgers = f"zcat raw/venue=polymarket/date={date}/hour=*/*--ledger--streamer-*.jsonl.gz"
+    return {
+        "stream": f"orderbooks coverage --data . {span} --json | jq '.stream | del(.markets)'",
+        "resyncs": (
+            f'{ledgers} | jq -s \'map(select(.kind == "turn" and .state != "SYNCED")) | '
+            "group_by(.reason) | map({(.[0].reason): length}) | add'"
+        ),
+    }
+
+
 def _of_coverage(span: str) -> dict[str, str]:
     plain = f"orderbooks coverage --data . {span}"
     coverage = f"{plain} --gaps 0 --json"

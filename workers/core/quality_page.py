@@ -20,6 +20,7 @@ from workers.core.quality import (
     Report,
     Requests,
     Spread,
+    Stream,
     Width,
 )
 from workers.core.stats import percentile, rounded
@@ -44,6 +45,7 @@ def page(report: Report, pictures: Mapping[str, str]) -> str:
         _books(report.books, report.commands),
         _spread(report.spread, report.commands, pictures),
         _clock(report.clock, report.commands, pictures),
+        *([_stream(report.stream, report.commands)] if report.stream else []),
     ]
     return "\n\n".join("\n\n".join(part) for part in parts) + "\n"
 
@@ -220,6 +222,9 @@ def _spread(
         [f"{each.slug} {each.outcome}" for each in ranked]
         for ranked in (top.depth, top.tightness, top.activity)
     ]
+    if not top.depth:
+        yield "None is ranked: no outcome was seen for a minute with a bid and an ask."
+        return
     lines = zip(range(1, len(top.depth) + 1), *named, strict=True)
     yield table(("rank", "depth", "tightness", "activity"), lines)
     yield command(commands["top"])
@@ -258,3 +263,34 @@ def _clock(clock: Clock, commands: Mapping[str, str], pictures: Mapping[str, str
     else:
         yield "No worker saw our clock being set."
     yield command(commands["steps"])
+
+
+def _stream(stream: Stream, commands: Mapping[str, str]) -> Iterator[str]:
+    yield "## Stream"
+    yield (
+        f"{stream.markets} markets were subscribed, {seconds(stream.wanted_ns)} s of tokens; "
+        f"{percent(stream.covered_ns, stream.wanted_ns)} of it is covered."
+    )
+    yield table(
+        ("missed as", "s of tokens", "of wanted"),
+        (
+            [cause, seconds(ns), percent(ns, stream.wanted_ns)]
+            for cause, ns in stream.missed_ns.items()
+        ),
+    )
+    yield table(
+        ("leg", "covered of wanted", "events due to it", "of them lost"),
+        (
+            [
+                each.leg,
+                percent(each.covered_ns, stream.wanted_ns),
+                "-" if each.due is None else each.due,
+                "-" if each.missing is None else each.missing,
+            ]
+            for each in stream.legs
+        ),
+    )
+    yield command(commands["stream"])
+    yield table(("book doubted for", "times"), stream.resyncs.items())
+    yield command(commands["resyncs"])
+    yield table(("connection ended by", "times"), stream.closed.items())

@@ -5,6 +5,7 @@ A scene is one of
     book      a row that was captured, with its state, cause, flags and provenance
     gap       due ticks of a token that were not captured: from the first of them on
     silence   nothing was due any more: two intervals after the last book
+    event     a trade or a new tick that the stream told: it changes no book
     damage    a file that was read is not what its manifest says
 
 Promises  scenes come in the order of their times; between two books nothing is made up; a book
@@ -19,9 +20,17 @@ import msgspec
 
 from workers.core.book import json_of
 from workers.core.bookhash import Verdict
-from workers.core.evidence import FRESH_INTERVALS, NOT_DUE, Answer, Intervals, State
+from workers.core.covers import StreamGap
+from workers.core.evidence import (
+    FRESH_INTERVALS,
+    NOT_DUE,
+    Answer,
+    Applied,
+    Intervals,
+    Provenance,
+    State,
+)
 from workers.core.instants import NS_PER_MS, utc_text
-from workers.core.market_channel import event_of
 from workers.core.plans import Known
 
 SCHEMA = "orderbooks.replay/1"
@@ -33,11 +42,15 @@ class Kind(StrEnum):
     BOOK = "book"
     GAP = "gap"
     SILENCE = "silence"
+    EVENT = "event"
     DAMAGE = "damage"
 
 
 class Scene(msgspec.Struct, frozen=True):
-    """One moment of one token; `raw` is the book in the venue's bytes, or empty."""
+    """One moment of one token; `raw` is the book in the venue's bytes, or empty.
+
+    Of a book that the stream told as a change, and of an event, `answer.event` is what it told.
+    """
 
     kind: Kind
     answer: Answer
@@ -53,7 +66,8 @@ def scene_of(answer: Answer) -> Scene:
     """The scene that an answer of the reading library tells."""
     if answer.recv_wall_ns is not None:
         return Scene(Kind.BOOK, answer, _bytes_of(answer))
-    return Scene(Kind.GAP if answer.gap is not None else Kind.DAMAGE, answer)
+    is_gap = answer.gap is not None or answer.stream_gap is not None
+    return Scene(Kind.GAP if is_gap else Kind.DAMAGE, answer)
 
 
 def _bytes_of(answer: Answer) -> bytes:
@@ -83,6 +97,9 @@ def with_silences(
     intervals = {condition_id: Intervals(each) for condition_id, each in known.items()}
     for scene in scenes:
         yield from _due(waiting, scene.at_ns)
+        if scene.kind == Kind.EVENT:
+            yield scene
+            continue
         waiting.pop(scene.answer.token_id, None)
         silence = _silence(scene, intervals.get(scene.answer.condition_id))
         if silence is not None:
@@ -134,6 +151,8 @@ class _Source(msgspec.Struct, frozen=True, omit_defaults=True):
     sha256: str | None = None
     request: str = ""
     derived: str = ""
+    connection: str = ""
+    changes: tuple[Applied, ...] = ()
 
 
 class _Line(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -151,8 +170,12 @@ class _Line(msgspec.Struct, frozen=True, omit_defaults=True):
     recv_wall_ns: int | None = None
     hash_verdict: str | None = None
     flags: tuple[str, ...] = ()
+    source: str = "polls"
+    proof: str = ""
     gap: _Gap | None = None
+    stream_gap: StreamGap | None = None
     provenance: _Source | None = None
+    event: msgspec.Raw | None = None
 
 
 _encoder = msgspec.json.Encoder()
@@ -173,7 +196,7 @@ def line_of(scene: Scene) -> bytes:
 
 
 def _head(scene: Scene) -> _Line:
-    answer, source, gap = scene.answer, scene.answer.provenance, scene.answer.gap
+    answer, gap = scene.answer, scene.answer.gap
     return _Line(
         kind=scene.kind.value,
         at_ns=answer.at_ns,
@@ -189,43 +212,29 @@ def _head(scene: Scene) -> _Line:
         recv_wall_ns=answer.recv_wall_ns,
         hash_verdict=answer.hash_verdict.value if answer.hash_verdict else None,
         flags=answer.flags,
+        source=answer.source,
+        proof=answer.proof,
         gap=_Gap(gap.from_due_ms, gap.until_due_ms, gap.length_ms, gap.counts) if gap else None,
-        provenance=_Source(source.path, source.row, source.sha256, source.request, source.derived)
-        if source
-        else None,
+        stream_gap=answer.stream_gap,
+        provenance=_source_of(answer.provenance),
+        event=_event_of(answer.event),
     )
 
 
-class Step(msgspec.Struct, frozen=True):
-    """What a scene changes for clients: a book, a gap and its cause, or no book any more."""
-
-    at_ns: int
-    token_id: str
-    book: bytes = b""
-    gap: str = ""
-
-
-def step_of(scene: Scene) -> Step:
-    """The step of a scene; a LABELLED book is not served, it is a gap."""
-    answer = scene.answer
-    if scene.kind == Kind.BOOK and answer.state != State.LABELLED:
-        return Step(answer.at_ns, answer.token_id, book=scene.raw)
-    is_silence = scene.kind in (Kind.SILENCE, Kind.BOOK) and answer.state != State.LABELLED
-    return Step(answer.at_ns, answer.token_id, gap="" if is_silence else answer.cause or "gap")
+def _source_of(source: Provenance | None) -> _Source | None:
+    if source is None:
+        return None
+    return _Source(
+        source.path,
+        source.row,
+        source.sha256,
+        source.request,
+        source.derived,
+        source.connection,
+        source.changes,
+    )
 
 
-class Present:
-    """The book of each token that has one at the replay's moment."""
-
-    def __init__(self, books: Mapping[str, bytes]) -> None:
-        self.books = dict(books)
-
-    def take(self, step: Step) -> bytes:
-        """Go on by one step; the event that subscribers are sent, or empty when nothing changed."""
-        if not step.book:
-            self.books.pop(step.token_id, None)
-            return b""
-        if self.books.get(step.token_id) == step.book:
-            return b""
-        self.books[step.token_id] = step.book
-        return event_of(step.book)
+def _event_of(event: bytes) -> msgspec.Raw | None:
+    """The venue's bytes inside a line; a line feed between two members becomes a blank."""
+    return msgspec.Raw(event.replace(b"\n", b" ")) if event else None

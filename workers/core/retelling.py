@@ -8,16 +8,19 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from workers.core import ledger
+from workers.core import ledger, stream_rows
 from workers.core.amounts import INT32_MAX, INT64_MAX, Inexact, micros
 from workers.core.instants import parse_utc
 from workers.core.manifests import SegmentManifest
 from workers.core.markets import Market
 from workers.core.normalizing import BadRow, Found, bad_row
+from workers.core.segments import parse_name
 from workers.core.states import Bad
 from workers.core.universe import Universe
 
 Row = tuple[object, ...]
+#: A row, and the table it is of.
+Placed = tuple[str, Row]
 
 
 class _Published(msgspec.Struct, frozen=True):
@@ -32,31 +35,32 @@ class Reader:
     """Reads the lines of one ledger or universe segment; changed in place by its one owner."""
 
     def __init__(self, segment: str, kind: str) -> None:
-        self.rows = 0
+        self.counts: Counter[str] = Counter()
         self.bad: Counter[str] = Counter()
         self._segment, self._row = segment, 0
-        told: dict[str, Callable[[bytes], Iterator[Row]]] = {
-            "ledger": self._requests,
+        told: dict[str, Callable[[bytes], Iterator[Placed]]] = {
+            "ledger": self._ledger,
             "universe": self._markets,
         }
         self._rows_of = told[kind]
         self._shown: dict[str, Market] = {}
 
-    def read(self, lines: Sequence[bytes]) -> tuple[list[Row], list[BadRow]]:
-        """Rows of the next lines (without line feeds), and the lines that became none."""
-        rows: list[Row] = []
+    def read(self, lines: Sequence[bytes]) -> tuple[dict[str, list[Row]], list[BadRow]]:
+        """Rows of the next lines (without line feeds) by table, and the lines that became none."""
+        rows: dict[str, list[Row]] = {}
         bad: list[BadRow] = []
         for line in lines:
             try:
-                rows += self._of_line(line)
+                for table, row in self._of_line(line):
+                    rows.setdefault(table, []).append(row)
+                    self.counts[table] += 1
             except Bad as error:
                 bad.append(bad_row(self._segment, self._row, line, error))
             self._row += 1
-        self.rows += len(rows)
         self.bad.update(each.reason for each in bad)
         return rows, bad
 
-    def _of_line(self, line: bytes) -> list[Row]:
+    def _of_line(self, line: bytes) -> list[Placed]:
         try:
             if not line.isascii():
                 line.decode()
@@ -69,17 +73,23 @@ class Reader:
             raise Bad(error.reason, str(error)) from error
         except ValueError as error:
             raise Bad("bad_number", str(error)) from error
-        if any(isinstance(value, int) and abs(value) > INT64_MAX for row in found for value in row):
+        numbers = (each for _, row in found for each in row if isinstance(each, int))
+        if any(abs(each) > INT64_MAX for each in numbers):
             raise Bad("inexact", "a number is beyond 64 bits")
         return found
 
-    def _requests(self, line: bytes) -> Iterator[Row]:
+    def _ledger(self, line: bytes) -> Iterator[Placed]:
         row = ledger.read_row(line)
-        if not isinstance(row, ledger.Request):
-            return
+        if isinstance(row, ledger.Request):
+            yield "requests", self._request(row)
+        elif isinstance(row, _TURNS):
+            name = parse_name(self._segment)
+            yield "turns", (name.worker if name else "", *_turn(row), self._segment, self._row)
+
+    def _request(self, row: ledger.Request) -> Row:
         if row.status is not None and abs(row.status) > INT32_MAX:
             raise Bad("inexact", "its status is beyond 32 bits")
-        yield (
+        return (
             row.id.partition(".")[0],
             row.id,
             row.due_ms,
@@ -104,7 +114,7 @@ class Reader:
             self._row,
         )
 
-    def _markets(self, line: bytes) -> Iterator[Row]:
+    def _markets(self, line: bytes) -> Iterator[Placed]:
         published = _published.decode(line)
         for market in published.universe.markets:
             told = msgspec.structs.replace(market, fetched_at_utc="", tier="", status="")
@@ -116,7 +126,46 @@ class Reader:
                 continue
             self._shown[market.condition_id] = market
             seen = (published.universe.seq, published.at_wall_ns, self._segment, self._row)
-            yield (*_market(market), *seen)
+            yield "markets", (*_market(market), *seen)
+
+
+_Turning = (
+    stream_rows.Opened
+    | stream_rows.Subscription
+    | stream_rows.Turned
+    | stream_rows.Heard
+    | stream_rows.Closed
+    | stream_rows.Stalled
+)
+_TURNS = _Turning.__args__
+
+
+def _turn(row: _Turning) -> Row:
+    """The columns of `turns` from `kind` to `bytes`."""
+    told = msgspec.to_builtins(row)
+    leg = told.get("leg")
+    if leg is not None and abs(leg) > INT32_MAX:
+        raise Bad("inexact", "its leg is beyond 32 bits")
+    since = told.get("since_wall_ns")
+    if isinstance(row, stream_rows.Stalled):
+        since = row.at_wall_ns - row.for_ns
+    return (
+        told["kind"],
+        told.get("connection", ""),
+        leg,
+        told.get("condition_id", ""),
+        told.get("token_id", ""),
+        told.get("token_ids", []),
+        told.get("state") or told.get("operation", ""),
+        told.get("reason") or told.get("cause", ""),
+        told.get("detail") or told.get("url", ""),
+        told["at_wall_ns"],
+        since,
+        told.get("heard_wall_ns") or told.get("last_recv_wall_ns"),
+        told.get("frames"),
+        told.get("events"),
+        told.get("bytes"),
+    )
 
 
 def _market(market: Market) -> Row:

@@ -13,7 +13,7 @@ from workers.core.offload import Facts
 from workers.core.settings import Retention
 
 #: Kinds whose segments stay: without them what left cannot be told from what is lost.
-EVIDENCE = frozenset({"upload", "retention", "drill"})
+EVIDENCE = frozenset({"upload", "retention", "drill", "soak"})
 #: Why a data file stays, in the order in which the reasons are looked for.
 BARS: dict[str, str] = {
     "unproven": "it has no proven copy yet (its ticket is not .done)",

@@ -13,6 +13,7 @@ from workers.core.instants import compact_text, hour_parts
 
 ROOTS = {
     "books": "raw/venue=polymarket",
+    "frames": "raw/venue=polymarket",
     "ledger": "raw/venue=polymarket",
     "pages": "raw/venue=polymarket",
     "universe": "manifests/discovery",
@@ -22,6 +23,7 @@ ROOTS = {
     "upload": "manifests/upload",
     "retention": "manifests/retention",
     "drill": "manifests/drill",
+    "soak": "manifests/soak",
 }
 DATA_SUFFIX = ".jsonl.gz"
 OPEN_SUFFIX = ".jsonl.gz.open"

@@ -24,6 +24,7 @@ from workers.core.settings_scope import (
     Venue,
     between,
 )
+from workers.core.settings_stream import Streamer
 
 __all__ = [
     "Alerts",
@@ -38,6 +39,7 @@ __all__ = [
     "Selection",
     "Series",
     "Settings",
+    "Streamer",
     "Venue",
     "Watchdog",
 ]
@@ -282,6 +284,7 @@ class Settings(Section, frozen=True, kw_only=True):
     discovery: Discovery = Discovery()
     schedule: Schedule = Schedule()
     collector: Collector = Collector()
+    streamer: Streamer = Streamer()
     segments: Segments = Segments()
     normalizer: Normalizer = Normalizer()
     offload: Offload = Offload()

@@ -17,7 +17,7 @@ from workers.core.slugs import PATTERN_WORDS
 _UNIT_MS: Final = {"s": 1000.0, "ms": 1.0}
 _BRACED: Final = re.compile(r"\{([^{}]*)\}")
 _LITERAL: Final = re.compile(r"[a-z0-9-]*")
-_PLAIN_HTTP: Final = re.compile(r"http://(?!(localhost|127(\.[0-9]{1,3}){3})([:/]|$))")
+_PLAIN: Final = re.compile(r"(http|ws)://(?!(localhost|127(\.[0-9]{1,3}){3})([:/]|$))")
 _NEEDED: Final = "{start_unix}, or {year} {month} {day}, and {hour12}{ampm} below a day"
 HOUR_S: Final = 3600
 DAY_S: Final = 86_400
@@ -120,6 +120,27 @@ ORDERS: Final = (
         "or a worker that waits for the venue counts as stuck",
     ),
     _below(
+        "streamer.request_timeout_s",
+        "watchdog.heartbeat_late_s",
+        "or a streamer that stops while it waits for the venue counts as stuck",
+    ),
+    _below(
+        "streamer.ping_interval_s",
+        "streamer.pong_timeout_s",
+        "or a connection is dead before it was asked",
+    ),
+    _at_most("streamer.backoff_base_s", "streamer.backoff_cap_s", "the cap bounds every pause"),
+    _at_most(
+        "streamer.chunk_tokens",
+        "streamer.connection_tokens",
+        "one message cannot name more than the connection carries",
+    ),
+    _at_most(
+        "streamer.message_max_bytes",
+        "streamer.inbox_bytes",
+        "or the longest message never fits",
+    ),
+    _below(
         "schedule.warm_interval_ms",
         "watchdog.row_late_s",
         "or a collector counts as blind between two warm ticks",
@@ -186,9 +207,11 @@ def _places(settings: Settings) -> Iterator[Conflict]:
     remote = settings.offload.remote
     if remote.startswith((".", "/")) and "$" in remote:
         yield Conflict(("offload.remote",), "$ is not expanded here; write the path out")
-    for key in ("gamma_url", "clob_url"):
-        if _PLAIN_HTTP.match(getattr(settings.venue, key)):
-            message = "plain http is for this machine only (127.0.0.1, localhost); use https"
+    for key in ("gamma_url", "clob_url", "ws_url"):
+        plain = _PLAIN.match(getattr(settings.venue, key))
+        if plain:
+            here = "this machine only (127.0.0.1, localhost)"
+            message = f"plain {plain[1]} is for {here}; use {plain[1]}s"
             yield Conflict((f"venue.{key}",), message)
 
 

@@ -11,11 +11,13 @@ NAME_PATTERN: Final = "^[a-z0-9][a-z0-9-]{0,31}$"
 SLUG_PATTERN: Final = "^[a-z0-9][a-z0-9-]{0,199}$"
 ID_PATTERN: Final = "^[0-9]{1,20}$"
 URL_PATTERN: Final = r"^https?://[A-Za-z0-9.\-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~\-]+)*$"
+WS_PATTERN: Final = URL_PATTERN.replace("https?", "wss?")
 SHAPES: Final = {
     NAME_PATTERN: "a name of a to z, 0 to 9 and -, at most 32 long",
     SLUG_PATTERN: "a slug of a to z, 0 to 9 and -, at most 200 long",
     ID_PATTERN: 'digits in quotes, such as "10684"',
     URL_PATTERN: "an address such as https://host/path: no user, query or closing slash",
+    WS_PATTERN: "an address such as wss://host/path: no user, query or closing slash",
 }
 """What each pattern asks for, in words for the person who wrote something else."""
 
@@ -30,7 +32,7 @@ class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Venue(Section, frozen=True, kw_only=True):
-    """Where Polymarket answers.  Both are public and need no key."""
+    """Where Polymarket answers.  All of it is public and needs no key."""
 
     gamma_url: Annotated[
         str,
@@ -40,6 +42,10 @@ class Venue(Section, frozen=True, kw_only=True):
         str,
         Meta(pattern=URL_PATTERN, description="The CLOB REST root: the order books."),
     ] = "https://clob.polymarket.com"
+    ws_url: Annotated[
+        str,
+        Meta(pattern=WS_PATTERN, description="The market channel: every change of the books."),
+    ] = "wss://ws-subscriptions-clob.polymarket.com/ws/market"
 
 
 class Series(Section, frozen=True, kw_only=True):

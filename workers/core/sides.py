@@ -18,8 +18,6 @@ Order = Callable[[int, int], bool]
 #: The venue's order: the best level of either side is its last.
 ASCENDING: Order = lt
 DESCENDING: Order = gt
-#: For who does not ask: any order is one.
-ANY: Order | None = None
 
 
 class Side(msgspec.Struct, frozen=True, gc=False):
@@ -38,14 +36,14 @@ class Side(msgspec.Struct, frozen=True, gc=False):
 EMPTY = Side(b"", array("i"), is_ordered=True)
 
 
-def side_of(levels: Levels, text: bytes, before: Side, order: Order | None) -> Side:
+def side_of(levels: Levels, text: bytes, before: Side, order: Order) -> Side:
     """The side whose array has these bytes between its brackets.
 
     Args:
         levels: gives the ids.
         text: the venue's bytes.
         before: the same side of the token's row before, or EMPTY.
-        order: how prices go on: ASCENDING for bids, DESCENDING for asks, or ANY.
+        order: how prices go on: ASCENDING for bids, DESCENDING for asks.
 
     Raises:
         NotPlain, Inexact: as Levels says.
@@ -58,21 +56,19 @@ def side_of(levels: Levels, text: bytes, before: Side, order: Order | None) -> S
     kept = text.count(b"{", 0, cut)
     if not text.endswith(b'"}'):
         levels.ids(text)
-    ids = before.ids[:kept] + levels.of_pieces(text[cut + len(BETWEEN) : -2])
+    ids = before.ids[:kept] + levels.of_pieces(text[cut + len(BETWEEN) : -2].split(BETWEEN))
     is_ordered = before.is_ordered and _is_ordered(levels, ids[kept - 1 :], order)
     if not before.is_ordered:
         is_ordered = _is_ordered(levels, ids, order)
     return Side(text, ids, is_ordered, kept)
 
 
-def whole_side(levels: Levels, text: bytes, ids: "array[int]", order: Order | None) -> Side:
+def whole_side(levels: Levels, text: bytes, ids: "array[int]", order: Order) -> Side:
     """A side of which nothing is known from before."""
     return Side(text, ids, _is_ordered(levels, ids, order))
 
 
-def _is_ordered(levels: Levels, ids: Sequence[int], order: Order | None) -> bool:
-    if order is None:
-        return True
+def _is_ordered(levels: Levels, ids: Sequence[int], order: Order) -> bool:
     prices = list(map(levels.prices.__getitem__, ids))
     return all(map(order, prices, islice(prices, 1, None)))
 

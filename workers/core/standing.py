@@ -15,6 +15,8 @@ from workers.core.universe import Universe
 
 #: supervisord's states in which a process is not at work.
 NOT_AT_WORK = frozenset({"FATAL", "BACKOFF", "EXITED", "STOPPED", "UNKNOWN"})
+#: What a person starts; stopped, it is as it should be.
+OPTIONAL = "streamer-"
 #: Beats come once a second; a step may take a request and a publish.
 LATE_BEAT_S = 30.0
 
@@ -35,7 +37,9 @@ class WorkerStanding(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_well(self) -> bool:
-        """True for a process at work whose heartbeat is fresh."""
+        """True for a process at work whose heartbeat is fresh, and for one nobody asked for."""
+        if self.process in ("STOPPED", "stopped") and self.worker.startswith(OPTIONAL):
+            return True
         at_work = self.process in ("RUNNING", "STARTING", "alive")
         return at_work and self.beat_s is not None and self.beat_s < LATE_BEAT_S
 
@@ -56,6 +60,27 @@ class MarketStanding(msgspec.Struct, frozen=True, kw_only=True):
     hash_absent: int
 
 
+class StreamStanding(msgspec.Struct, frozen=True, kw_only=True):
+    """One market as its streamer counts since its start; `checks` are verdicts on hashes."""
+
+    slug: str
+    worker: str
+    connection: str
+    state: str
+    reason: str
+    is_isolated: bool
+    last_seq: int
+    row_s: float | None
+    update_s: float | None
+    snapshots: int
+    changes: int
+    applied: int
+    invalid: int
+    duplicates: int
+    resyncs: dict[str, int]
+    checks: dict[str, int]
+
+
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Everything `status` shows."""
 
@@ -63,6 +88,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     supervisord: str
     workers: list[WorkerStanding]
     markets: list[MarketStanding]
+    streams: list[StreamStanding]
     universe_seq: int | None
     universe_s: float | None
     universe_markets: int
@@ -146,6 +172,33 @@ def market_standings(heartbeats: Iterable[Heartbeat], wall_ns: int) -> list[Mark
         )
         for beat in heartbeats
         for market in beat.markets
+    ]
+
+
+def stream_standings(heartbeats: Iterable[Heartbeat], wall_ns: int) -> list[StreamStanding]:
+    """Every market that a streamer carries."""
+    return [
+        StreamStanding(
+            slug=stream.slug,
+            worker=beat.worker,
+            connection=stream.connection.rpartition(".")[2],
+            state=stream.state,
+            reason=stream.reason,
+            is_isolated=stream.is_isolated,
+            last_seq=stream.last_seq,
+            row_s=_ago_s(wall_ns, stream.last_row_wall_ns),
+            update_s=_ago_s(wall_ns, (stream.last_update_ms or 0) * 1_000_000 or None),
+            snapshots=stream.snapshots,
+            changes=stream.changes,
+            applied=stream.applied,
+            invalid=stream.invalid,
+            duplicates=stream.duplicates,
+            resyncs=stream.resyncs,
+            checks=stream.checks,
+        )
+        for beat in heartbeats
+        if beat.state != "stopped"
+        for stream in beat.streams
     ]
 
 

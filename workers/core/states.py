@@ -17,10 +17,9 @@ from workers.core.bookhash import Verdict
 from workers.core.levels import Levels, NotPlain
 from workers.core.sides import ASCENDING, DESCENDING, EMPTY, Side, side_of, whole_side
 
-_HEAD = re.compile(
-    rb'\{"market":"([0-9A-Za-z]+)","asset_id":"([0-9A-Za-z]+)","timestamp":"([0-9]{1,16})",'
-    rb'"hash":"([0-9a-f]{40})","bids":\['
-)
+_OWNER = re.compile(rb'\{"market":"([0-9A-Za-z]+)","asset_id":"([0-9A-Za-z]+)')
+_STAMP = re.compile(rb'","timestamp":"([0-9]{1,16})","hash":"([0-9a-f]{40})","bids":\[')
+_BEFORE_STAMP = b'","timestamp":"'
 _TAIL = re.compile(
     rb'\],"min_order_size":"([0-9.]+)","tick_size":"([0-9.]+)","neg_risk":(true|false),'
     rb'"last_trade_price":"([0-9.]*)"\}'
@@ -52,20 +51,17 @@ class Tail(msgspec.Struct, frozen=True):
 
 
 class Cut(msgspec.Struct, frozen=True, gc=False):
-    """The parts of a book's bytes: its head, the levels of both sides, and its tail read."""
+    """The parts of a book's bytes: market and token, the levels of both sides, its tail read.
 
-    head: re.Match[bytes]
+    Timestamp and hash are the groups of `stamp`.
+    """
+
+    market: str
+    token_id: str
+    stamp: re.Match[bytes]
     bids: bytes
     asks: bytes
     tail: Tail
-
-
-def members(head: re.Match[bytes]) -> tuple[str, str, str, str]:
-    """Market, token, timestamp and hash of a head."""
-    _, _, _, market, _, _, _, token_id, _, _, _, timestamp, _, _, _, told, *_ = (
-        head[0].decode().split('"')
-    )
-    return market, token_id, timestamp, told
 
 
 class State(msgspec.Struct, frozen=True, gc=False):
@@ -94,7 +90,7 @@ class _Book(msgspec.Struct, frozen=True, kw_only=True):
 
     market: str
     asset_id: str
-    timestamp: str
+    timestamp: str | int
     hash: str | None = None
     bids: list[_Level]
     asks: list[_Level]
@@ -121,6 +117,7 @@ class States:
 
     def __init__(self) -> None:
         self.levels = Levels()
+        self._owners: dict[bytes, tuple[str, str]] = {}
         self._tails: dict[bytes, Tail] = {}
 
     def read(self, raw: bytes, before: State) -> State:
@@ -148,16 +145,16 @@ class States:
             return None
         bids = side_of(self.levels, cut.bids, before.bids, ASCENDING)
         asks = side_of(self.levels, cut.asks, before.asks, DESCENDING)
-        head, tail = cut.head, cut.tail
-        market, token_id, timestamp, told = members(head)
-        blank = raw[: head.start(4)] + raw[head.end(4) :]
+        stamp, tail = cut.stamp, cut.tail
+        timestamp, told = (each.decode() for each in stamp.groups())
+        blank = raw[: stamp.start(2)] + raw[stamp.end(2) :]
         found = hashlib.sha1(blank, usedforsecurity=False).hexdigest()
         odd = tail.is_odd or (timestamp[0] == "0" and timestamp != "0")
         odd = odd or checks.has_odd_text(self.levels, bids, asks)
         return State(
             raw,
-            market,
-            token_id,
+            cut.market,
+            cut.token_id,
             int(timestamp),
             told,
             _VERIFIED if found == told else _FAILED,
@@ -170,17 +167,31 @@ class States:
 
     def cut(self, raw: bytes) -> Cut | None:
         """A book's bytes where its parts meet; None when they are not spelled as the venue does."""
-        head = _HEAD.match(raw)
-        if head is None:
+        at = raw.find(_BEFORE_STAMP)
+        stamp = _STAMP.match(raw, at) if at > 0 else None
+        owner = self._owner(raw[:at]) if stamp else None
+        if stamp is None or owner is None:
             return None
         # No level has a bracket, and one byte is found ten times faster than several.
-        middle = raw.find(b"]", head.end())
+        middle = raw.find(b"]", stamp.end())
         asks_from = middle + len(_ASKS)
         end = raw.find(b"]", asks_from)
         tail = self._tail(raw[end:]) if raw.startswith(_ASKS, middle) else None
         if middle < 0 or end < 0 or tail is None:
             return None
-        return Cut(head, raw[head.end() : middle], raw[asks_from:end], tail)
+        return Cut(*owner, stamp, raw[stamp.end() : middle], raw[asks_from:end], tail)
+
+    def _owner(self, text: bytes) -> tuple[str, str] | None:
+        """Market and token; nearly always of a token seen before."""
+        known = self._owners.get(text)
+        if known is None:
+            found = _OWNER.fullmatch(text)
+            if found is None:
+                return None
+            if len(self._owners) > _TAILS_MAX:
+                self._owners.clear()
+            known = self._owners[text] = found[1].decode(), found[2].decode()
+        return known
 
     def _tail(self, text: bytes) -> Tail | None:
         known = self._tails.get(text)
@@ -209,17 +220,17 @@ class States:
             raise Bad("not_a_book", str(error)[:200]) from error
         except Inexact as error:
             raise Bad(error.reason, str(error)) from error
-        if not (book.timestamp.isascii() and book.timestamp.isdigit()):
-            raise Bad("bad_number", f"timestamp {book.timestamp[:40]!r}")
-        if int(book.timestamp) > INT64_MAX:
-            raise Bad("inexact", f"timestamp {book.timestamp[:40]!r}")
+        venue_ms = _millis(book.timestamp)
         sides = (
             whole_side(self.levels, _NO_TEXT, array("i", bids), ASCENDING),
             whole_side(self.levels, _NO_TEXT, array("i", asks), DESCENDING),
         )
-        return self._state_of(raw, book, tail, *sides)
+        return self._state_of(raw, book, venue_ms, tail, sides)
 
-    def _state_of(self, raw: bytes, book: _Book, tail: Tail, bids: Side, asks: Side) -> State:
+    def _state_of(
+        self, raw: bytes, book: _Book, venue_ms: int, tail: Tail, sides: tuple[Side, Side]
+    ) -> State:
+        bids, asks = sides
         blank = _encoder.encode(msgspec.structs.replace(book, hash=""))
         verdict = _ABSENT
         if book.is_hashed():
@@ -229,7 +240,7 @@ class States:
             raw,
             book.market,
             book.asset_id,
-            int(book.timestamp),
+            venue_ms,
             book.hash or "",
             verdict,
             bids,
@@ -239,6 +250,20 @@ class States:
             # Whoever spells a book in another way may spell its numbers so as well.
             blank.decode() if verdict != _ABSENT else None,
         )
+
+
+def _millis(told: str | int) -> int:
+    """A timestamp as text or as a JSON number, as the collector takes them (`core.messages`)."""
+    if isinstance(told, str):
+        if not (told.isascii() and told.isdigit()):
+            raise Bad("bad_number", f"timestamp {told[:40]!r}")
+        # Twenty digits are too many already, and Python refuses to read some thousands.
+        told = int(told.lstrip("0")[:20] or "0")
+    if told < 0:
+        raise Bad("bad_number", "a timestamp below 0")
+    if told > INT64_MAX:
+        raise Bad("inexact", "a timestamp beyond 64 bits")
+    return told
 
 
 def _tail_of(minimum: str | None, tick: str | None, last: str | None) -> Tail:

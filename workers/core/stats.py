@@ -54,29 +54,9 @@ class Place(msgspec.Struct, frozen=True):
     interval_ms: int | None
 
 
-class Sums(msgspec.Struct, kw_only=True):
-    """Sums over the states of one token; `*_x_ns` are weighted by the time each state held.
-
-    Sizes are micros of a share, notionals micros of a price times micros of a share.
-    """
-
-    rows: int = 0
-    captured: int = 0
-    changes: int = 0
-    held_ns: int = 0
-    two_sided_ns: int = 0
-    best_bid_size_x_ns: int = 0
-    best_ask_size_x_ns: int = 0
-    best_bid_notional_x_ns: int = 0
-    best_ask_notional_x_ns: int = 0
-    bid_size_x_ns: int = 0
-    ask_size_x_ns: int = 0
-    bid_notional_x_ns: int = 0
-    ask_notional_x_ns: int = 0
-    spread_x_ns: int = 0
-    imbalance_x_ns: int = 0
-
-
+#: Sums over the states of one token, by column of `token_stats`; `*_x_ns` are weighted by the time
+#: each state held, sizes in micros of a share, notionals in micros of a price times those.
+Sums = Counter[str]
 #: Time at each spread: ns by (spread in micros, tick in micros).
 Spreads = Counter[tuple[int, int | None]]
 
@@ -124,28 +104,28 @@ def summed(ticks: DueTicks, states: Sequence[Seen]) -> tuple[Sums, Spreads]:
     """Everything of one token; `states` in the order they were received."""
     sums, spreads = Sums(rows=len(states)), Spreads()
     due = {each.due_ms for each in states if place_of(ticks, each.due_ms).is_due}
-    sums.captured = len(due)
+    sums["captured"] = len(due)
     for one, later in pairwise(states):
-        sums.changes += one.book != later.book
+        sums["changes"] += one.book != later.book
         _weigh(sums, spreads, one, held_ns(ticks, one, later))
     return sums, spreads
 
 
 def _weigh(sums: Sums, spreads: Spreads, state: Seen, ns: int) -> None:
     bid, ask = _best(state.bids), _best(state.asks)
-    sums.held_ns += ns
-    sums.best_bid_size_x_ns += bid[1] * ns
-    sums.best_ask_size_x_ns += ask[1] * ns
-    sums.best_bid_notional_x_ns += bid[0] * bid[1] * ns
-    sums.best_ask_notional_x_ns += ask[0] * ask[1] * ns
-    sums.bid_size_x_ns += sum(size for _, size in state.bids) * ns
-    sums.ask_size_x_ns += sum(size for _, size in state.asks) * ns
-    sums.bid_notional_x_ns += sum(price * size for price, size in state.bids) * ns
-    sums.ask_notional_x_ns += sum(price * size for price, size in state.asks) * ns
+    sums["held_ns"] += ns
+    sums["best_bid_size_x_ns"] += bid[1] * ns
+    sums["best_ask_size_x_ns"] += ask[1] * ns
+    sums["best_bid_notional_x_ns"] += bid[0] * bid[1] * ns
+    sums["best_ask_notional_x_ns"] += ask[0] * ask[1] * ns
+    sums["bid_size_x_ns"] += sum(size for _, size in state.bids) * ns
+    sums["ask_size_x_ns"] += sum(size for _, size in state.asks) * ns
+    sums["bid_notional_x_ns"] += sum(price * size for price, size in state.bids) * ns
+    sums["ask_notional_x_ns"] += sum(price * size for price, size in state.asks) * ns
     if ns and state.bids and state.asks:
-        sums.two_sided_ns += ns
-        sums.spread_x_ns += (ask[0] - bid[0]) * ns
-        sums.imbalance_x_ns += imbalance_micros(bid[1], ask[1]) * ns
+        sums["two_sided_ns"] += ns
+        sums["spread_x_ns"] += (ask[0] - bid[0]) * ns
+        sums["imbalance_x_ns"] += imbalance_micros(bid[1], ask[1]) * ns
         spreads[ask[0] - bid[0], state.tick_micros] += ns
 
 

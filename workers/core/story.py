@@ -17,7 +17,7 @@ _YEAR_10000_MS = 253_402_300_800_000
 
 
 class ManifestMarket(msgspec.Struct, frozen=True, kw_only=True):
-    """The market a books segment belongs to; `tokens` is outcome by token id."""
+    """The market a books or frames segment belongs to; `tokens` is outcome by token id."""
 
     slug: str
     condition_id: str
@@ -59,6 +59,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     captured: list[Run] = []
     hashes: Hashes = Hashes()
     flags: dict[str, int] = {}
+    types: dict[str, int] = {}
 
 
 class AnyRow(msgspec.Struct, frozen=True):
@@ -76,6 +77,11 @@ class AnyRow(msgspec.Struct, frozen=True):
     status: int | None = None
     book: msgspec.Raw = msgspec.Raw()
     book_text: str | None = None
+    type: str = ""
+    connection: str = ""
+    event: msgspec.Raw = msgspec.Raw()
+    event_text: str | None = None
+    snapshot: msgspec.Raw = msgspec.Raw()
 
     def wall_ns(self) -> int:
         """When the row was made, on the local clock."""
@@ -88,6 +94,12 @@ class AnyRow(msgspec.Struct, frozen=True):
     def raw_book(self) -> bytes:
         """The venue's verbatim bytes of the book."""
         return self.book_text.encode() if self.book_text is not None else bytes(self.book)
+
+    def raw_event(self) -> bytes:
+        """What a frames row holds: the venue's event or book, or our snapshot."""
+        if self.event_text is not None:
+            return self.event_text.encode()
+        return bytes(self.event) or bytes(self.snapshot) or self.raw_book()
 
 
 class _BookIds(msgspec.Struct, frozen=True):
@@ -127,6 +139,7 @@ class Story:
         self.failed: Counter[str] = Counter()
         self._hashes: Counter[str] = Counter()
         self._flags: Counter[str] = Counter()
+        self._types: Counter[str] = Counter()
         self._statuses: Counter[str] = Counter()
         self._runs: dict[str, Runs] = {}
         self._first: tuple[int, int] | None = None
@@ -141,6 +154,11 @@ class Story:
         self.rows += 1
         self._last = (due_ms, wall_ns)
         self._first = self._first or self._last
+
+    def saw_rows(self, rows: int, first: tuple[int, int], last: tuple[int, int]) -> None:
+        """Count several rows at once; `first` and `last` are (due_ms, wall_ns)."""
+        self.rows += rows
+        self._first, self._last = self._first or first, last
 
     def saw_request(self, request: str, status: int | None) -> None:
         """Count a request once, by its HTTP status ("none" when there was no answer)."""
@@ -161,6 +179,12 @@ class Story:
         if token_id not in self._runs:
             self._runs[token_id] = Runs(token_id)
         self._runs[token_id].add(due_ms)
+
+    def saw_event(self, kind: str, connection: str) -> None:
+        """Count a row of a frames segment by its type."""
+        self._types[kind] += 1
+        if self.run is None:
+            self.run = _request_parts(connection)[1]
 
     def told(self) -> Told:
         """The counts so far, as the manifest writes them."""
@@ -183,6 +207,7 @@ class Story:
             captured=[run for token in sorted(self._runs) for run in self._runs[token].listed()],
             hashes=Hashes(**self._hashes),
             flags=dict(self._flags),
+            types=dict(self._types),
         )
 
 
@@ -190,9 +215,9 @@ def retell(kind: str, stream: bytes, markets: Mapping[str, ManifestMarket] | Non
     """Count a stream of whole rows again.
 
     Args:
-        kind: of the segment; only `books` rows hold books.
+        kind: of the segment.
         stream: whole JSON lines.
-        markets: by condition id; names the market of a books segment whose writer died.
+        markets: by condition id; names the market of a segment whose writer died.
 
     Raises:
         msgspec.MsgspecError, ValueError: a row is JSON but not a row of ours.
@@ -206,7 +231,12 @@ def retell(kind: str, stream: bytes, markets: Mapping[str, ManifestMarket] | Non
         if kind == "books":
             story.saw_request(row.request, row.status)
             story.saw_book(row.token_id, row.tick_ms(), row.hash, row.flags)
-            story.market = story.market or _market_of(row, markets or {})
+            story.market = story.market or _market_of(row.raw_book(), markets or {})
+        elif kind == "frames":
+            story.saw_event(row.type, row.connection)
+            if row.request:
+                story.saw_request(row.request, 200)
+            story.market = story.market or _market_of(row.raw_event(), markets or {})
         elif row.kind == "request":
             story.saw_request(row.id, row.status)
     return story
@@ -227,9 +257,9 @@ def believed(kind: str, stream: bytes) -> tuple[int, str]:
     return start, ""
 
 
-def _market_of(row: AnyRow, markets: Mapping[str, ManifestMarket]) -> ManifestMarket:
+def _market_of(raw: bytes, markets: Mapping[str, ManifestMarket]) -> ManifestMarket:
     try:
-        condition_id = _book_ids.decode(row.raw_book()).market
+        condition_id = _book_ids.decode(raw).market
     except msgspec.MsgspecError:
         condition_id = ""
     unknown = ManifestMarket(slug="", condition_id=condition_id, series="", tokens={})

@@ -6,13 +6,8 @@ Promises  within a schema number columns may be added, never removed, renamed or
           meaning; prices and sizes are exact integers; a table's rows have one order.
 """
 
-from workers.core.columns import BOOKS, Column, Table
-
-_SEGMENT = Column("segment", "text", "", "name of the raw segment the row is from")
-_ROW = Column("row", "int64", "lines", "its line in the uncompressed segment, from 0")
-_CONDITION = Column("condition_id", "text", "", "the market's condition id")
-_SLUG = Column("slug", "text", "", "the market's slug as the venue names it")
-_SERIES = Column("series", "text", "", "the series of the settings, or `other`")
+from workers.core.columns import BOOKS, CONDITION, ROW, SEGMENT, SERIES, SLUG, Column, Table
+from workers.core.stream_tables import CHANGES, LEGS, SNAPSHOTS, TRADES, TURNS
 
 REQUESTS = Table(
     "requests",
@@ -39,8 +34,8 @@ REQUESTS = Table(
         Column("missing", "list<text>", "", "tokens that a good answer left out"),
         Column("refused", "list<text>", "", "reasons of books that went into no segment"),
         Column("layout", "text", "", "how the body is rebuilt (DATA_CONTRACT.md)"),
-        _SEGMENT,
-        _ROW,
+        SEGMENT,
+        ROW,
     ),
     ("worker", "recv_wall_ns", "segment", "row"),
 )
@@ -49,10 +44,10 @@ MARKETS = Table(
     "orderbooks.markets/1",
     "One row for each market that a publication of the universe shows first or changed.",
     (
-        _CONDITION,
-        _SLUG,
+        CONDITION,
+        SLUG,
         Column("question", "text", "", "as the venue words it"),
-        _SERIES,
+        SERIES,
         Column("event_slug", "text", "", "the event that holds it"),
         Column("token_ids", "list<text>", "", "both tokens, in the venue's order"),
         Column("outcomes", "list<text>", "", "what each token pays for"),
@@ -68,8 +63,8 @@ MARKETS = Table(
         Column("phase_interval_ms", "list<int64>", "ms", "how often it is asked for in each"),
         Column("seq", "int64", "", "of the publication"),
         Column("at_wall_ns", "int64", "Unix ns", "when it was published"),
-        _SEGMENT,
-        _ROW,
+        SEGMENT,
+        ROW,
     ),
     ("condition_id", "at_wall_ns", "segment", "row"),
 )
@@ -78,9 +73,9 @@ GAPS = Table(
     "orderbooks.gaps/1",
     "One row for each stretch of due ticks of a market that were not captured, cut at the hour.",
     (
-        _CONDITION,
-        _SLUG,
-        _SERIES,
+        CONDITION,
+        SLUG,
+        SERIES,
         Column("from_due_ms", "int64", "Unix ms", "the first tick that was not captured"),
         Column("until_due_ms", "int64", "Unix ms", "the last one, inclusive"),
         Column("length_ms", "int64", "ms", "to the next captured tick, or the hour's next"),
@@ -95,10 +90,10 @@ STATS = Table(
     "orderbooks.stats/1",
     "One row for each books segment: what the sanity checks found in it.",
     (
-        _CONDITION,
-        _SLUG,
-        _SERIES,
-        _SEGMENT,
+        CONDITION,
+        SLUG,
+        SERIES,
+        SEGMENT,
         Column("sha256", "text", "", "of the segment's file"),
         Column("ended", "text", "", "why the segment ended"),
         Column("rows", "int64", "rows", "that became rows of `books`"),
@@ -121,20 +116,29 @@ BAD = Table(
     "orderbooks.bad/1",
     "One row for each raw row that could not become a row of its table; raw keeps it whole.",
     (
-        _SEGMENT,
-        _ROW,
+        SEGMENT,
+        ROW,
         Column("reason", "text", "", "of ORDERBOOK_SCHEMA.md"),
         Column("detail", "text", "", "what exactly; at most 200 characters"),
         Column("text", "text", "", "the raw row, at most 2,000 characters"),
     ),
     ("segment", "row"),
 )
-TABLES = {table.name: table for table in (BOOKS, REQUESTS, MARKETS, GAPS, STATS, BAD)}
+TABLES = {
+    table.name: table
+    for table in (
+        *(BOOKS, REQUESTS, MARKETS, GAPS, STATS, BAD),
+        *(SNAPSHOTS, CHANGES, TRADES, LEGS, TURNS),
+    )
+}
 #: What a segment of each kind becomes. The last table of each is written last: a segment is done
 #: when a live manifest of that table names it. Pages are read by nobody here.
 TABLES_OF_KIND = {
     "books": ("bad", "stats", "books"),
-    "ledger": ("bad", "requests"),
+    "frames": ("bad", "legs", "trades", "snapshots", "changes"),
+    "ledger": ("bad", "turns", "requests"),
     "universe": ("bad", "markets"),
     "pages": (),
 }
+#: Tables that name a segment only when it has rows for them: most have none.
+SPARSE = frozenset({"bad", "turns"})

@@ -48,7 +48,7 @@ TOKEN_STATS = Table(
         Column("at_tick_micros", "list<int64>", "micros", "the tick at it; 0 = not told"),
         Column("at_ns", "list<int64>", "ns", "how long it was held"),
     ),
-    ("slug", "condition_id", "token_id"),
+    ("slug", "condition_id"),
 )
 #: Outcomes seen for less are not ranked: one state of a second would win by chance.
 RANKED_NS = 60 * NS_PER_S
@@ -134,7 +134,7 @@ def with_sums(row: TokenStats, sums: Sums, spreads: Spreads) -> TokenStats:
     listed = sorted((spread, tick or 0, ns) for (spread, tick), ns in spreads.items())
     return msgspec.structs.replace(
         row,
-        **msgspec.structs.asdict(sums),
+        **sums,
         at_spread_micros=[each[0] for each in listed],
         at_tick_micros=[each[1] for each in listed],
         at_ns=[each[2] for each in listed],

@@ -1,7 +1,7 @@
 """What ends an exchange that takes too long: an alarm, where there can be one.
 
-Promises  DeadlinePassed comes out of `during` only, whenever the alarm rings; afterwards the process
-          handles its signals as before
+Promises  DeadlinePassed comes out of `during` only, whenever the alarm rings; afterwards the
+          process handles its signals as before
 Source    a socket's own timeout starts anew with each byte; only a signal interrupts whatever
           call is blocking, and only in the main thread.
 """

@@ -1,4 +1,4 @@
-"""The pictures of a data-quality report, as SVG. The one owner of matplotlib.
+"""The pictures of reports, as SVG. The one owner of matplotlib.
 
 matplotlib is optional (dependency group `report`) and imported when a picture is drawn.
 
@@ -12,7 +12,8 @@ Never     opens a window, or reads or writes a file
 
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from workers.core.errors import NeedsAPerson
@@ -62,6 +63,11 @@ class NoMatplotlib(NeedsAPerson):
 
 def pictures(report: Report) -> dict[str, bytes]:
     """SVG by name; a picture without anything to show is left out."""
+    return rendered({name: partial(draw, report) for name, draw in _PICTURES.items()})
+
+
+def rendered(draws: Mapping[str, Callable[[], Any]]) -> dict[str, bytes]:
+    """The figures that were drawn, as SVG by name."""
     try:
         import matplotlib as mpl
     except ImportError as error:
@@ -71,9 +77,8 @@ def pictures(report: Report) -> dict[str, bytes]:
     found = {}
     style: Any = _STYLE  # matplotlib names its keys one by one
     with mpl.rc_context(style):
-        for name, draw in _PICTURES.items():
-            figure = draw(report)
-            if figure is not None:
+        for name, draw in draws.items():
+            if (figure := draw()) is not None:
                 found[name] = _svg(figure)
     return found
 
@@ -84,20 +89,19 @@ def _svg(figure: Any) -> bytes:
     return file.getvalue()
 
 
-def _axes(height: float, title: str, x: str, y: str) -> tuple[Any, Any]:
+def axes_of(height: float, title: str, x: str, y: str) -> tuple[Any, Any]:
+    """A figure with one pair of axes; `height` in inches."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, height), layout="constrained")
     FigureCanvasSVG(figure)
     axes = figure.add_subplot()
-    axes.set_title(title)
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
+    axes.set(title=title, xlabel=x, ylabel=y)
     return figure, axes
 
 
-def _clock_axis(axes: Any, from_ms: int, until_ms: int) -> None:
+def clock_axis(axes: Any, from_ms: int, until_ms: int) -> None:
     """An axis of Unix ms, marked at round times of the day."""
     span_ms = max(until_ms - from_ms, 1)
     step_ms = next((each for each in _STEPS_MS if span_ms / each <= 12), _STEPS_MS[-1])
@@ -115,7 +119,7 @@ def _coverage(report: Report) -> Any:
     height = 1.5 + 0.24 * len(rows)
     what = "market" if len(report.coverage.markets) <= SHOWN_MARKETS else "series"
     title = f"Captured ticks by {what} and hour, {ms_text(report.from_ms)[:10]}"
-    figure, axes = _axes(height, title, "hour of the day, UTC", "")
+    figure, axes = axes_of(height, title, "hour of the day, UTC", "")
     first_ms = hours[0]
     for at, (_, cells) in enumerate(rows):
         boxes = [((cell.from_ms - first_ms) / MS_PER_HOUR, 1.0) for cell in cells]
@@ -181,7 +185,7 @@ def _missed(report: Report) -> Any:
         return None
     hours = Stretch(report.from_ms, report.until_ms).hours
     title = "Missed ticks by hour and cause"
-    figure, axes = _axes(3.2, title, "hour of the day, UTC", "ticks of one market")
+    figure, axes = axes_of(3.2, title, "hour of the day, UTC", "ticks of one market")
     own = causes[: len(_CAUSES)]
     names = [*own, *(["other causes"] if len(causes) > len(own) else [])]
     found = report.coverage.hours
@@ -204,7 +208,7 @@ def _latency(report: Report) -> Any:
     if requests is None or not requests.bins:
         return None
     title = f"Latency of {requests.busiest}, good answers"
-    figure, axes = _axes(3.2, title, "from send to the last byte, ms", "answers")
+    figure, axes = axes_of(3.2, title, "from send to the last byte, ms", "answers")
     lows = [max(each.from_ns, 1) / _NS_PER_MS for each in requests.bins]
     ends = [(each.until_ns or 2 * each.from_ns) / _NS_PER_MS for each in requests.bins]
     widths = [end - low for low, end in zip(lows, ends, strict=True)]
@@ -235,14 +239,14 @@ def _latency_over_time(report: Report) -> Any:
     if report.requests is None or not spans:
         return None
     title = f"Latency of {report.requests.busiest} by five minutes"
-    figure, axes = _axes(3.2, title, "time of the day, UTC", "ms")
+    figure, axes = axes_of(3.2, title, "time of the day, UTC", "ms")
     places = [each.from_ms + SPAN_MS // 2 for each in spans]
     for name, colour, mark in (("max", _GREY, "_"), ("p99", _RED, "."), ("p50", _BLUE, ".")):
         values = [getattr(each.latency, f"{name}_ns") / _NS_PER_MS for each in spans]
         axes.plot(places, values, mark, color=colour, label=name, markersize=6)
     axes.set_yscale("log")
     _plain_decades(axes.yaxis)
-    _clock_axis(axes, spans[0].from_ms, spans[-1].from_ms + SPAN_MS)
+    clock_axis(axes, spans[0].from_ms, spans[-1].from_ms + SPAN_MS)
     axes.grid(axis="y")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)
     return figure
@@ -260,7 +264,7 @@ def _spread(report: Report) -> Any:
         names = [*names[: _MOST_BARS - 1], f"> {names[_MOST_BARS - 2]}"]
         shares = [*shares[: _MOST_BARS - 1], rest]
     title = "Time at each spread, all outcomes"
-    figure, axes = _axes(3.2, title, "spread, ticks", "% of the time with a bid and an ask")
+    figure, axes = axes_of(3.2, title, "spread, ticks", "% of the time with a bid and an ask")
     bars = axes.bar(names, shares, 0.7, color=_SKY)
     axes.bar_label(bars, [f"{each:.1f}" for each in shares], padding=2)
     axes.set_xlim(-0.6, max(len(names), 6) - 0.4)
@@ -275,13 +279,13 @@ def _clock(report: Report) -> Any:
     if not offsets:
         return None
     title = "Offset of our clock, each measurement with its tolerance"
-    figure, axes = _axes(2.8, title, "time of the day, UTC", "venue − ours, ms")
+    figure, axes = axes_of(2.8, title, "time of the day, UTC", "venue − ours, ms")
     places = [each.at_wall_ns // _NS_PER_MS for each in offsets]
     values = [each.offset_ms for each in offsets]
     known = [each.tolerance_ms for each in offsets]
     axes.errorbar(places, values, known, fmt=".", color=_BLUE, ecolor=_PALE, elinewidth=1.5)
     axes.axhline(0, color=_INK, linewidth=0.8)
-    _clock_axis(axes, places[0] - SPAN_MS // 5, places[-1] + SPAN_MS // 5)
+    clock_axis(axes, places[0] - SPAN_MS // 5, places[-1] + SPAN_MS // 5)
     axes.grid(axis="y")
     return figure
 

@@ -35,7 +35,7 @@ from picows import (
 
 from workers.core.errors import NeedsAPerson
 from workers.core.market_channel import Answered, Asked, Session, answered
-from workers.core.replay import Present, Step
+from workers.core.playback import Present, Sent, Step
 from workers.edge.feed_routes import Routes
 
 HOST = "127.0.0.1"
@@ -161,7 +161,8 @@ class FeedServer:
             if step.gap:
                 gaps[step.token_id] = step.gap
             for each in self.channels:
-                if event and step.token_id in each.session.token_ids:
+                is_asked = event and step.token_id in each.session.token_ids
+                if is_asked and (not step.event or each.sent.is_new(event)):
                     each.send(event)
         for each in [*self.channels]:
             missed = each.session.token_ids & gaps.keys()
@@ -214,12 +215,11 @@ class Channel(WSListener):
 
     def __init__(self, server: FeedServer) -> None:
         super().__init__()
-        self.session = Session()
+        self.session, self.sent = Session(), Sent()
         self.gone = asyncio.Event()
         self._server = server
         self._transport: WSTransport | None = None
-        self._parts: list[bytes] = []
-        self._writable = asyncio.Event()
+        self._parts, self._writable = list[bytes](), asyncio.Event()
         self._writable.set()
 
     def on_ws_connected(self, transport: WSTransport) -> None:

@@ -20,6 +20,7 @@ import msgspec
 import polars as pl
 
 from workers.core.amounts import INT64_MAX, MICROS
+from workers.core.columns import Column
 from workers.core.errors import Refused
 from workers.core.evidence import FRESH_INTERVALS
 from workers.core.grid import CLOCK_STEP_NS
@@ -45,7 +46,6 @@ class Tokens(msgspec.Struct, kw_only=True):
     """What was found of one token, hour after hour."""
 
     names: dict[str, str]
-    suspect: int = 0
     sums: Sums
     spreads: Spreads
 
@@ -197,6 +197,7 @@ def _add(found: dict[tuple[str, str], Tokens], rows: pl.DataFrame) -> None:
     two_sided = pl.when(pl.col("spread_micros").is_not_null()).then(held).otherwise(0)
     figures = {
         "rows": is_new.sum(),
+        "suspect": (is_new & pl.col("is_suspect")).sum(),
         "captured": pl.col("due_ms").filter(is_new & pl.col("is_due")).n_unique(),
         "changes": pl.col("is_change").sum(),
         "held_ns": held.sum(),
@@ -205,17 +206,13 @@ def _add(found: dict[tuple[str, str], Tokens], rows: pl.DataFrame) -> None:
         "imbalance_x_ns": (_imbalance() * two_sided).sum(),
         **{f"{name}_x_ns": (pl.col(name) * held).sum() for name in _WEIGHED},
     }
-    suspect = (is_new & pl.col("is_suspect")).sum()
-    by_token = rows.group_by(_TOKEN).agg(
-        *(pl.col(name).last() for name in _NAMES), suspect=suspect, **figures
-    )
+    names = (pl.col(name).last() for name in _NAMES)
+    by_token = rows.group_by(_TOKEN).agg(*names, **figures)
     for each in by_token.iter_rows(named=True):
         key = each["condition_id"], each["token_id"]
         token = found.setdefault(key, Tokens(names={}, sums=Sums(), spreads=Spreads()))
         token.names = {name: each[name] for name in _NAMES}
-        token.suspect += each["suspect"]
-        for name in figures:
-            setattr(token.sums, name, getattr(token.sums, name) + each[name])
+        token.sums.update({name: each[name] for name in figures})
     weighed = rows.filter(pl.col("spread_micros").is_not_null() & (pl.col("held_ns") > 0))
     at = weighed.group_by(*_TOKEN, "spread_micros", "tick_micros").agg(pl.col("held_ns").sum())
     for condition, token_id, spread, tick, ns in at.iter_rows():
@@ -227,6 +224,21 @@ def _imbalance() -> pl.Expr:
     bid, ask = pl.col("best_bid_size").cast(_WIDE), pl.col("best_ask_size").cast(_WIDE)
     cut = (bid - ask).abs() * MICROS // (bid + ask)
     return pl.when(bid > ask).then(cut).otherwise(0 - cut).fill_null(0)
+
+
+def leg_losses(paths: Iterable[Path]) -> dict[int, tuple[int, int]]:
+    """By leg: events that were due to it, and those of them that it did not show.
+
+    Raises:
+        Refused: a file of `legs` cannot be read.
+    """
+    try:
+        columns = pl.scan_parquet(list(paths), hive_partitioning=False)
+        columns = columns.select("leg", "due", "missing")
+        rows = columns.group_by("leg").sum().sort("leg").collect().rows()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise Refused(f"read legs: {error}") from error
+    return {leg: (due, missing) for leg, due, missing in rows}
 
 
 def requests(
@@ -245,11 +257,7 @@ def requests(
 
 def packed(rows: Sequence[TokenStats], told: Mapping[str, str]) -> bytes:
     """The cache as Parquet bytes; `told` and the meaning of each column are in its metadata."""
-    schema = {each.name: _TYPES[each.kind] for each in TOKEN_STATS.columns}
-    columns = {name: [getattr(row, name) for row in rows] for name in schema}
-    frame = pl.DataFrame(
-        [pl.Series(name, values, dtype=schema[name]) for name, values in columns.items()]
-    )
+    frame = pl.DataFrame([_series(each, rows) for each in TOKEN_STATS.columns])
     meanings = {each.name: [each.unit, each.meaning] for each in TOKEN_STATS.columns}
     metadata = {
         "orderbooks.schema": TOKEN_STATS.schema,
@@ -260,6 +268,14 @@ def packed(rows: Sequence[TokenStats], told: Mapping[str, str]) -> bytes:
     file = io.BytesIO()
     frame.write_parquet(file, compression="zstd", compression_level=3, metadata=metadata)
     return file.getvalue()
+
+
+def _series(column: Column, rows: Sequence[TokenStats]) -> pl.Series:
+    values = [getattr(row, column.name) for row in rows]
+    kind = _TYPES[column.kind]
+    # Polars makes no decimals of small integers and large ones together (2.1.0).
+    made = pl.Series(column.name, values, dtype=_WIDE if column.kind == WIDE else kind)
+    return made.cast(kind)
 
 
 def unpacked(path: Path) -> tuple[list[TokenStats], dict[str, str]] | None:

@@ -33,6 +33,8 @@ from workers.edge.spool.recorder import Limits, Recorder
 from workers.edge.spool.takeover import take_over
 from workers.edge.world import World, die_with_parent, stop_on_signals
 
+#: Workers that record a share of the markets.
+SHARDED = frozenset({"collector", "streamer"})
 EXIT_STOPPED, EXIT_BUG, EXIT_USAGE, EXIT_NEEDS_A_PERSON = 0, 1, 2, 100
 #: A worker that must leave waits until it is this old: an exit before startsecs counts as a
 #: failed start whatever its code. tests/test_supervisord.py holds it above startsecs.
@@ -129,7 +131,7 @@ def _arguments(name: str, argv: list[str] | None) -> argparse.Namespace:
     has_shard = arguments.shard is not None and arguments.shards is not None
     if has_shard and not 0 <= arguments.shard < arguments.shards <= 100:
         parser.error("--shard and --shards: expected 0 ≤ shard < shards ≤ 100")
-    if not has_shard and (arguments.shard is not None or name == "collector"):
+    if not has_shard and (arguments.shard is not None or name in SHARDED):
         parser.error("--shard N and --shards M belong together")
     return arguments
 

@@ -1,14 +1,16 @@
 """Show the order book of a market at a moment, and what proves it.
 
-The book is the last one received before the moment: its age, its state, the file and row it stands
-in, the file's SHA-256 and the verdict on the venue's own hash are printed with it.
+The book is the last one received before the moment: its source, its age, its state, the file and
+row it stands in, the file's SHA-256 and the verdict on the venue's own hash are printed with it.
+The source is the stream where a connection covered the token, and polls elsewhere.
 
-SYNCED: the last due tick is here. SUSPECT: it is, and something speaks against it. GAP: due ticks
-between the book and the moment were not captured, or none was due. LABELLED: a file that was read
-is damaged, or a person called it invalid.
+SYNCED: the last due tick is here, or the stream's book is the venue's by its hash. SUSPECT: it is
+here, and something speaks against it. GAP: due ticks between the book and the moment were not
+captured, or none was due, and the stream did not cover it. LABELLED: a file that was read is
+damaged, or a person called it invalid.
 
 A market is a slug, a condition id or the address of its page. A moment is RFC 3339 in UTC, Unix
-seconds or ms, or relative to the market's window: open+30s, close-1m.
+seconds or ms, relative to the market's window (open+30s, close-1m), or now, now-5s.
 """
 
 import argparse
@@ -33,6 +35,7 @@ examples:
   orderbooks book btc-updown-5m-1776326400 --at open+30s
   orderbooks book btc-updown-5m-1776326400 --at 2026-04-16T08:00:30.5Z --outcome Down --levels 20
   orderbooks book https://polymarket.com/event/btc-updown-5m-1776326400 --at close-1m --json
+  orderbooks book btc-updown-5m-1776326400 --at now          the last known state, and its age
 
 exit codes: 0 SYNCED; 1 any other state; 2 no such market or time, or damage with --on-damage raise
 """

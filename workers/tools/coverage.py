@@ -7,7 +7,10 @@ Of hours whose ledgers retention let go, the captured ticks are still known, and
 OFFLOADED: restored from the remote they can be accounted for. Without --from such hours are left
 out.
 
-A time is RFC 3339 in UTC ("2026-11-21T14:00", "2026-11-21") or a span back from now ("90m", "6h").
+Where a streamer ran, what it covered of the time it was subscribed is told below, in seconds of
+tokens: by any connection, by each leg, and what was missed by cause.
+
+A time is RFC 3339 in UTC ("2026-11-21T14:00", "2026-11-21"), now, or a span back from it ("6h").
 """
 
 import argparse
@@ -26,15 +29,16 @@ from workers.core.coverage import (
     UNEXPLAINED,
     MarketCoverage,
     answers_by_market,
-    is_responsible,
     judge,
+    written_ms,
 )
 from workers.core.errors import NeedsAPerson
-from workers.core.instants import moment_ms, ms_text
-from workers.core.lives import Life
-from workers.core.plans import Known
+from workers.core.evidence import Damaged
+from workers.core.instants import NS_PER_MS, moment_ms, ms_text
+from workers.core.stream_coverage import STREAM_HEAD, MarketStream, stream_json, stream_rows
 from workers.edge import terminal
 from workers.edge.offload import ledger
+from workers.edge.reading.archive import open_archive
 from workers.edge.spool import archive, state
 from workers.edge.spool.archive import Gathered
 from workers.edge.spool.directory import DataDir
@@ -50,9 +54,6 @@ examples:
 exit codes: 0 everything is accounted for; 1 a tick is UNEXPLAINED, the states do not add up, or a
 part of the archive cannot be read; 2 cannot do it, or ticks are OFFLOADED: restore their hours
 """
-#: A live worker's newest rows are in its memory; ticks younger than its last row are left out,
-#: but no more than these.
-UNWRITTEN_MAX_MS = 60_000
 SHOWN_GAPS = 30
 RESTORE = "orderbooks restore --to DIR --day D, then orderbooks coverage --data DIR --from D"
 
@@ -65,6 +66,7 @@ class Report(msgspec.Struct, frozen=True):
     markets: list[MarketCoverage]
     unreadable: list[str]
     is_cut: bool = False
+    stream: list[MarketStream] = []
 
     def totals(self) -> Counter[str]:
         """All states of all markets."""
@@ -154,14 +156,26 @@ def report_of(
             answers.get(each.condition_id, []),
             [label for label in gathered.acknowledged if label.is_about(each.slug)],
             from_ms=begin_ms,
-            until_ms=min(end_ms, _written_ms(each, lives, now_ms)),
+            until_ms=min(end_ms, written_ms(each, lives, now_ms)),
             gap_ms=gap_ms,
         )
         for each in known
     ]
     judged = [each for each in judged if each.due]
     is_cut = gathered.plans_from_ms > from_ms or bool(not from_ms and gathered.offloaded)
-    return Report(begin_ms, end_ms, judged, gathered.unreadable, is_cut)
+    stream = _streamed(data, begin_ms, end_ms, market, gathered.unreadable)
+    return Report(begin_ms, end_ms, judged, gathered.unreadable, is_cut, stream)
+
+
+def _streamed(
+    data: DataDir, from_ms: int, until_ms: int, market: str, unreadable: list[str]
+) -> list[MarketStream]:
+    try:
+        reader = open_archive(data.root)
+        return reader.stream_coverage(from_ms * NS_PER_MS, until_ms * NS_PER_MS, market)
+    except Damaged as error:
+        unreadable.append(f"{error.path}: {error.what}")
+        return []
 
 
 def _gathered(data: DataDir, from_ms: int, until_ms: int) -> Gathered:
@@ -179,13 +193,6 @@ def _gathered(data: DataDir, from_ms: int, until_ms: int) -> Gathered:
             return gathered
 
 
-def _written_ms(known: Known, lives: list[Life], now_ms: int) -> int:
-    """How far the ticks of a market are on the disk, one way or the other."""
-    alive = [life for life in lives if life.is_running and is_responsible(life, known)]
-    written = [max(life.last_due_ms, now_ms - UNWRITTEN_MAX_MS) for life in alive]
-    return min([now_ms, *written])
-
-
 def _as_json(report: Report) -> dict[str, object]:
     return {
         "schema": "orderbooks.coverage/1",
@@ -197,6 +204,7 @@ def _as_json(report: Report) -> dict[str, object]:
         "unreadable": report.unreadable,
         "is_cut": report.is_cut,
         "markets": [_market_json(each) for each in report.markets],
+        "stream": stream_json(report.stream),
     }
 
 
@@ -233,6 +241,10 @@ def _print(report: Report, by: str) -> None:
     verdict = "adds up to" if totals.total() == due else "DOES NOT ADD UP to"
     print(f"{totals.total()} states, {verdict} {due} ticks due")
     _print_gaps([gap for market in report.markets for gap in market.gaps])
+    if report.stream:
+        print("\nthe stream, in seconds of tokens:")
+        rows = ([*map(terminal.printable, each)] for each in stream_rows(report.stream))
+        print(terminal.table([*STREAM_HEAD], rows))
     if report.is_cut or totals[OFFLOADED]:
         said = ["what lies before was offloaded"] if report.is_cut else []
         said += [f"{totals[OFFLOADED]} ticks are OFFLOADED"] if totals[OFFLOADED] else []

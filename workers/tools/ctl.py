@@ -16,7 +16,7 @@ ANSWER_LIMIT_S = 3.0
 _NUMBERED = re.compile(r"^([a-z]+)-\d\d$", re.ASCII)
 #: The words after which supervisord takes a whole group, and the groups of our table.
 _GROUP_VERBS = frozenset({"start", "stop", "restart", "status", "signal"})
-_GROUPS = frozenset({"collector"})
+_GROUPS = frozenset({"collector", "streamer"})
 EXAMPLES = """\
 examples:
   orderbooks ctl status                what runs, since when

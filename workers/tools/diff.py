@@ -2,7 +2,8 @@
 
 The changes are put on the first book and the venue's hash of the result is computed: when it is
 the hash that the second book carries, these are all the changes there are between the two.
-What came and went in between, polling has not seen.
+What came and went in between, polling has not seen; where the stream covers both books, the changes
+it told in between are counted.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from workers.core.book import Book, LevelChange, changed, changes_between, hash_
 from workers.core.book_page import answer_json, change_rows, half_text, micros_text
 from workers.core.bookhash import Verdict
 from workers.core.errors import NeedsAPerson
-from workers.core.evidence import Answer, State
+from workers.core.evidence import STREAM, Answer, State
 from workers.core.instants import utc_text
 from workers.edge import terminal
 from workers.edge.reading.archive import Reader, open_archive
@@ -53,10 +54,13 @@ def run(arguments: argparse.Namespace) -> int:
     changes = changes_between(before.book, after.book)
     verdict = hash_verdict(changed(before.book, changes, after.book))
     agrees = verdict == Verdict.VERIFIED
+    told = _told_between(reader, arguments, before, after)
     if arguments.json:
-        print(json.dumps(_json(before, after, changes, verdict)))
+        print(json.dumps({**_json(before, after, changes, verdict), "told": told}))
     else:
         _print(before, after, changes)
+        if told is not None:
+            print(f"{told} changes told by the stream between them")
         print(f"hash of the second book from these changes: {'agrees' if agrees else 'DIFFERS'}")
     synced = {before.state, after.state} == {State.SYNCED}
     return EXIT_FINE if agrees and synced else EXIT_WRONG
@@ -73,6 +77,16 @@ def _answers(reader: Reader, arguments: argparse.Namespace) -> tuple[Answer, Ans
     if not arguments.at or not arguments.then:
         raise NeedsAPerson("compare: which two books?", hint="--at T1 --and T2, or --around T")
     return reader.book(market, outcome, arguments.at), reader.book(market, outcome, arguments.then)
+
+
+def _told_between(
+    reader: Reader, arguments: argparse.Namespace, before: Answer, after: Answer
+) -> int | None:
+    """How many changes of a level the stream told from one book to the other."""
+    if {before.source, after.source} != {STREAM}:
+        return None
+    span_ns = (before.recv_wall_ns or 0) + 1, (after.recv_wall_ns or 0) + 1
+    return sum(1 for _ in reader.changes(arguments.market, *span_ns, arguments.outcome))
 
 
 def _json(

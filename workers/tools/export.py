@@ -31,7 +31,7 @@ from workers.edge import durable, export_files
 from workers.edge.export_files import Slices
 from workers.edge.reading.archive import open_archive
 from workers.edge.replaying.cast import Cast, cast_of
-from workers.edge.replaying.scenes import SOURCES, scenes_of
+from workers.edge.replaying.scenes import scenes_of
 
 EXIT_FINE, EXIT_WRONG = 0, 1
 EXAMPLES = """\
@@ -106,7 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="file or folder")
     parser.add_argument("--outcome", metavar="NAME", help="Up, Down, 0, 1, a token id (both)")
     parser.add_argument("--levels", type=int, metavar="N", help="csv: of each side (all)")
-    parser.add_argument("--source", choices=SOURCES, default="raw", help="read from")
+    parser.add_argument("--source", choices=("raw", "derived"), default="raw", help="read from")
     parser.add_argument("--on-damage", choices=("label", "raise"), default="label")
 
 
@@ -116,7 +116,7 @@ def run(arguments: argparse.Namespace) -> int:
     facts = out.with_name(f"{out.name}.provenance.json")
     for each in (out, facts):
         export_files.check_free(each)
-    reader = open_archive(arguments.data, arguments.on_damage)
+    reader = open_archive(arguments.data, arguments.on_damage, source=arguments.source)
     cast = cast_of(
         reader,
         arguments.markets,
@@ -128,8 +128,8 @@ def run(arguments: argparse.Namespace) -> int:
     wanted = _tokens(cast, arguments.outcome, arguments.format)
     scenes = account.counted(
         each
-        for each in scenes_of(reader, cast, arguments.source)
-        if each.answer.token_id in wanted or each.kind == Kind.DAMAGE
+        for each in scenes_of(reader, cast)
+        if each.kind == Kind.DAMAGE or (each.answer.token_id in wanted and each.kind != Kind.EVENT)
     )
     told = _WRITERS[arguments.format](out, scenes, cast, account, arguments.levels)
     text = json.dumps(_facts(arguments, cast, account, told), indent=1)

@@ -86,7 +86,7 @@ def _as_json(stretch: Stretch, rows: Sequence[TokenStats], top: int) -> dict[str
 def _print(rows: Sequence[TokenStats], top: int) -> None:
     for name, what, listed in rankings(rows, top):
         print(f"\n{terminal.coloured(name, 'bold')}: {what}")
-        print(_table(listed) if listed else "  none was observed for a minute")
+        print(_table(listed) if listed else "  none was seen for a minute with a bid and an ask")
     print(f"\n{terminal.coloured('every outcome', 'bold')}")
     print(_table(rows[:SHOWN_ROWS]) if rows else "  none was due")
     if len(rows) > SHOWN_ROWS:

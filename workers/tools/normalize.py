@@ -10,7 +10,7 @@ import json
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,8 +18,6 @@ from pathlib import Path
 import msgspec
 
 from workers import VERSION
-from workers.core.errors import NeedsAPerson
-from workers.core.segments import DATA_SUFFIX, MANIFEST_SUFFIX
 from workers.core.tables import TABLES_OF_KIND
 from workers.edge import terminal
 from workers.edge.derived import hours, shelf, shift, source
@@ -57,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     locks.own(data.queue("normalize"))
     shelf.sweep(data)
     told = Told()
-    segments = list(_segments(data, list(_paths(data, arguments.files)), told))
+    segments = list(_segments(data, data.chosen_manifests(arguments.files), told))
     batches = list(_batches(segments))
     progress = terminal.Progress("batches", len(batches))
     for each in _worked(partial(_derived, data.root), batches, arguments.jobs):
@@ -72,23 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     return EXIT_WRONG if told.unread or told.problem else EXIT_FINE
 
 
-def _paths(data: DataDir, files: Sequence[Path]) -> Iterator[Path]:
-    if not files:
-        yield from data.manifest_paths()
-    for file in files:
-        path = file.absolute()
-        if not path.is_relative_to(data.root) or not path.exists():
-            raise NeedsAPerson(
-                f"normalize {file}: not in the data directory {data.root}",
-                hint="name files or directories below it, or another --data DIR",
-            )
-        if path.is_dir():
-            yield from sorted(path.rglob(f"*{MANIFEST_SUFFIX}"))
-        else:
-            yield path.with_name(path.name.replace(DATA_SUFFIX, MANIFEST_SUFFIX))
-
-
-def _segments(data: DataDir, paths: Sequence[Path], told: Told) -> Iterator[Segment]:
+def _segments(data: DataDir, paths: Iterable[Path], told: Told) -> Iterator[Segment]:
     for path in paths:
         try:
             segment = source.of_path(data, path)

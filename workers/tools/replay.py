@@ -4,8 +4,9 @@ Rows: every captured row in time order with its state and provenance, `book` in 
 gaps are lines of their own, and so is the moment from which on nothing was due. A head line says
 what was asked for, a last line counts what came.
 
-Venue: what a subscriber of the market channel is sent: a `book` event where a book has changed;
-an empty line where a gap begins, which disconnects a client.
+Venue: what a subscriber of the market channel is sent: the events that a stream recorded, in the
+venue's bytes, and a `book` event where a polled book has changed; an empty line where a gap begins,
+which disconnects a client.
 
 With --serve the past answers on 127.0.0.1: GET /book, POST /books and GET /time on PORT, the
 market channel on the next port. The clock starts with the first client.
@@ -25,10 +26,11 @@ import msgspec
 from workers.core.errors import NeedsAPerson
 from workers.core.evidence import State
 from workers.core.instants import utc_text
-from workers.core.replay import SCHEMA, Kind, Present, Scene, line_of, step_of
+from workers.core.playback import Present, Sent, step_of
+from workers.core.replay import SCHEMA, Kind, Scene, line_of
 from workers.edge.reading.archive import Reader, open_archive
 from workers.edge.replaying.cast import Cast, cast_of, opening
-from workers.edge.replaying.scenes import SOURCES, scenes_of
+from workers.edge.replaying.scenes import scenes_of
 
 EXIT_FINE, EXIT_WRONG = 0, 1
 EXAMPLES = """\
@@ -52,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--speed", metavar="N", help="times as fast as it was, 0, or max (served: 1, else max)"
     )
-    parser.add_argument("--source", choices=SOURCES, default="raw", help="read from")
+    parser.add_argument("--source", choices=("raw", "derived"), default="raw", help="read from")
     parser.add_argument("--as", dest="form", choices=("rows", "venue"), default="rows")
     parser.add_argument("--serve", type=int, metavar="PORT", help="be the venue; 0 = free ports")
     parser.add_argument("--on-damage", choices=("label", "raise"), default="label")
@@ -61,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Play; 0 when nothing was damaged."""
     speed = _speed(arguments)
-    reader = open_archive(arguments.data, arguments.on_damage)
+    reader = open_archive(arguments.data, arguments.on_damage, source=arguments.source)
     cast = cast_of(
         reader,
         arguments.markets,
@@ -70,15 +72,16 @@ def run(arguments: argparse.Namespace) -> int:
         now_ns=time.time_ns(),
     )
     counts: Counter[str] = Counter()
-    scenes = _counted(scenes_of(reader, cast, arguments.source), counts)
+    scenes = _counted(scenes_of(reader, cast), counts)
     if arguments.serve is not None:
         _serve(reader, cast, scenes, arguments.serve, speed)
     elif arguments.form == "venue":
-        present = Present({})
+        present, sent = Present({}), Sent()
         for scene in _paced(scenes, cast.from_ns, speed):
             step = step_of(scene)
             event = present.take(step)
-            _print(event + b"\n" if event or step.gap else b"")
+            if step.gap or (event and (not step.event or sent.is_new(event))):
+                _print(event.replace(b"\n", b" ") + b"\n" if step.event else event + b"\n")
     else:
         _rows(cast, _paced(scenes, cast.from_ns, speed), counts, arguments.source)
     return EXIT_WRONG if counts[State.LABELLED] else EXIT_FINE

@@ -1,7 +1,8 @@
 """Rebuild one HTTP response byte for byte, and check its SHA-256.
 
 The body goes to stdout (or a file), the verdict to stderr. The ledger row of the request says
-how: the books rows and refused books in their order, or the body kept in the row, or the page.
+how: the books (or `rest`) rows and refused books in their order, or the body kept in the row, or
+the page.
 """
 
 import argparse
@@ -171,13 +172,23 @@ class _Placed(msgspec.Struct, frozen=True):
     position: int
 
 
+class _Book(msgspec.Struct, frozen=True):
+    asset_id: str
+
+
+_book = msgspec.json.Decoder(_Book)
+
+
 def _array(data: DataDir, row: ledger.Request) -> bytes:
     pieces = {each.position: each.raw.encode() for each in row.refused}
     owners = {each.position: each.token_id for each in row.refused}
-    for line in _lines(data, "books", row):
-        position = msgspec.json.decode(line, type=_Placed).position
+    kind = "frames" if row.id.startswith("streamer-") else "books"
+    for line in _lines(data, kind, row):
         found = story.read_row(line)
-        pieces[position], owners[position] = found.raw_book(), found.token_id
+        if found.request == row.id:
+            position = msgspec.json.decode(line, type=_Placed).position
+            pieces[position] = found.raw_book()
+            owners[position] = found.token_id or _book.decode(pieces[position]).asset_id
     absent = set(row.asked) - set(row.missing) - set(owners.values())
     gaps = [each for each in range(len(pieces)) if each not in pieces]
     if absent or gaps:

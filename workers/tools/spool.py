@@ -4,7 +4,6 @@ NAME.ready there is work · NAME.done proven done · NAME.failed a person must l
 """
 
 import argparse
-import os
 import time
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from workers.core.segments import OPEN_SUFFIX
 from workers.edge import terminal
 from workers.edge.spool import locks, proving, reader, tickets
 from workers.edge.spool.directory import QUEUES, DataDir
+from workers.edge.spool.tickets import Queue
 
 EXIT_FINE, EXIT_WRONG = 0, 1
 NO_WHY = "no .why beside it"
@@ -31,16 +31,6 @@ exit codes: 0 nothing failed; 1 failed tickets or unreadable manifests are there
 """
 
 
-class QueueSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """One consumer's tickets; `failed` is the reason by name."""
-
-    queue: str
-    ready: int
-    oldest_s: float | None
-    done: int
-    failed: dict[str, str]
-
-
 class OpenSeen(msgspec.Struct, frozen=True, kw_only=True):
     """A segment being written, or left by a dead writer."""
 
@@ -54,7 +44,7 @@ class OpenSeen(msgspec.Struct, frozen=True, kw_only=True):
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """The whole spool; `quarantine` is the reason by name."""
 
-    queues: list[QueueSeen]
+    queues: list[Queue]
     open: list[OpenSeen]
     quarantine: dict[str, str | None]
 
@@ -113,50 +103,27 @@ def _ticket_name(said: str) -> str:
 
 
 def _seen(data: DataDir, queues: tuple[str, ...]) -> Seen:
-    now_s = time.time()
-    opened = [_open(data, path, now_s) for path in sorted(data.open_root.glob(f"*/*{OPEN_SUFFIX}"))]
+    wall_ns = time.time_ns()
+    opened = [
+        _open(data, path, wall_ns) for path in sorted(data.open_root.glob(f"*/*{OPEN_SUFFIX}"))
+    ]
     return Seen(
-        queues=[_queue(data, queue, now_s) for queue in queues],
+        queues=[tickets.counted(data, queue, wall_ns) for queue in queues],
         open=[each for each in opened if each is not None],
         quarantine=dict(proving.quarantined(data)),
     )
 
 
-def _queue(data: DataDir, queue: str, now_s: float) -> QueueSeen:
-    ready = tickets.waiting(data, queue)
-    failed = tickets.waiting(data, queue, tickets.FAILED)
-    found = [each for each in map(_stat, ready) if each is not None]
-    return QueueSeen(
-        queue=queue,
-        ready=len(ready),
-        oldest_s=round(max(now_s - each.st_mtime for each in found), 1) if found else None,
-        done=len(tickets.waiting(data, queue, tickets.DONE)),
-        failed={path.stem: _reason(path) for path in failed},
-    )
-
-
-def _stat(path: Path) -> os.stat_result | None:
-    """None when its owner has just moved it on."""
+def _open(data: DataDir, path: Path, wall_ns: int) -> OpenSeen | None:
     try:
-        return path.stat()
-    except FileNotFoundError:
-        return None
-
-
-def _reason(path: Path) -> str:
-    ticket = tickets.read(path)
-    return "not a ticket" if ticket is None else ticket.reason or "no reason given"
-
-
-def _open(data: DataDir, path: Path, now_s: float) -> OpenSeen | None:
-    found = _stat(path)
-    if found is None:
+        found = path.stat()
+    except FileNotFoundError:  # its owner has just moved it on
         return None
     return OpenSeen(
         worker=path.parent.name,
         name=path.name.removesuffix(OPEN_SUFFIX),
         bytes=found.st_size,
-        age_s=round(now_s - found.st_mtime, 1),
+        age_s=round((wall_ns - found.st_mtime_ns) / 1e9, 1),
         is_owned=locks.is_owned(data.open_folder(path.parent.name)),
     )
 

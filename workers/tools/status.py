@@ -17,9 +17,11 @@ from workers.core.reports import AlertsManifest, DiskManifest
 from workers.core.standing import (
     MarketStanding,
     Standing,
+    StreamStanding,
     WorkerStanding,
     alert_lines,
     market_standings,
+    stream_standings,
     universe_age_s,
     worker_standings,
 )
@@ -84,6 +86,7 @@ def standing_of(data: DataDir, wall_ns: int) -> Standing:
         supervisord=f"pid {seen.pid}" if seen.is_reached else seen.problem,
         workers=worker_standings(beats, seen, state.crashes(data), alive, wall_ns),
         markets=market_standings(beats, wall_ns),
+        streams=stream_standings(beats, wall_ns),
         universe_seq=universe.seq if universe else None,
         universe_s=universe_age_s(universe, wall_ns),
         universe_markets=len(universe.markets) if universe else 0,
@@ -126,6 +129,11 @@ def _print(standing: Standing) -> None:
         head = ["market", "tier", "row", "update", "due", "captured", "failed", "hashes", "gaps"]
         rows = [_market_row(each) for each in standing.markets]
         print(f"\n{terminal.table(head, rows)}")
+    if standing.streams:
+        head = ["stream", "connection", "state", "seq", "row", "update", "books", "changes"]
+        head += ["applied", "invalid", "hashes", "resyncs"]
+        rows = [_stream_row(each) for each in standing.streams]
+        print(f"\n{terminal.table(head, rows)}")
     print(f"\nuniverse  {_universe(standing)}")
     print(f"disk      guard {standing.guard}{_room(standing)}")
     queues = ", ".join(
@@ -157,7 +165,7 @@ def _worker_row(worker: WorkerStanding) -> list[object]:
 
 
 def _market_row(market: MarketStanding) -> list[object]:
-    failed = " ".join(f"{cause}×{count}" for cause, count in sorted(market.failed.items()))
+    failed = _counted(market.failed)
     hashes = f"{market.verified} ok"
     if market.hash_failed or market.hash_absent:
         hashes += terminal.coloured(
@@ -174,6 +182,31 @@ def _market_row(market: MarketStanding) -> list[object]:
         hashes,
         market.due - market.captured,
     ]
+
+
+def _stream_row(stream: StreamStanding) -> list[object]:
+    is_good = stream.state == "SYNCED"
+    state = terminal.coloured(stream.state, "green" if is_good else "red")
+    state += "" if is_good else f" {stream.reason}"
+    state += " isolated" if stream.is_isolated else ""
+    return [
+        terminal.printable(stream.slug),
+        stream.connection,
+        state,
+        stream.last_seq,
+        terminal.age(stream.row_s),
+        terminal.age(stream.update_s),
+        stream.snapshots,
+        stream.changes,
+        stream.applied,
+        stream.invalid,
+        _counted(stream.checks),
+        _counted(stream.resyncs) or "0",
+    ]
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return " ".join(f"{name}×{count}" for name, count in sorted(counts.items()))
 
 
 def _universe(standing: Standing) -> str:

@@ -45,6 +45,12 @@ def _status() -> ModuleType:
     return status
 
 
+def _health() -> ModuleType:
+    from workers.tools import health
+
+    return health
+
+
 def _verify() -> ModuleType:
     from workers.tools import verify
 
@@ -93,6 +99,12 @@ def _replay() -> ModuleType:
     return replay
 
 
+def _snapshot() -> ModuleType:
+    from workers.tools import snapshot
+
+    return snapshot
+
+
 def _export() -> ModuleType:
     from workers.tools import export
 
@@ -127,6 +139,18 @@ def _quality() -> ModuleType:
     from workers.tools import quality
 
     return quality
+
+
+def _soak() -> ModuleType:
+    from workers.tools import soak
+
+    return soak
+
+
+def _gate() -> ModuleType:
+    from workers.tools import gate
+
+    return gate
 
 
 def _spool() -> ModuleType:
@@ -183,6 +207,7 @@ VERBS: dict[str, Verb] = {
         "talk to the running fleet: status, start, stop, restart, tail", _ctl, Place.ANYWHERE
     ),
     "status": Verb("what every worker and market is doing now", _status, Place.DATA),
+    "health": Verb("one word for a probe, or the same over HTTP here", _health, Place.DATA),
     "verify": Verb("prove that every published file is whole and unchanged", _verify, Place.DATA),
     "coverage": Verb("account for every tick that was due", _coverage, Place.DATA),
     "book": Verb("the order book of a market at a moment, and its proof", _book, Place.DATA),
@@ -195,12 +220,17 @@ VERBS: dict[str, Verb] = {
     "replay": Verb(
         "play the past again: JSON lines, or the venue on this machine", _replay, Place.DATA
     ),
+    "snapshot": Verb(
+        "have a streamer write a market's books now, and check them", _snapshot, Place.DATA
+    ),
     "export": Verb("files for hftbacktest, readers of Tardis slices, CSV", _export, Place.DATA),
     "response": Verb("rebuild one HTTP response byte for byte", _response, Place.DATA),
     "normalize": Verb("make the derived tables of raw segments now", _normalize, Place.DATA),
     "rebuild": Verb("make the derived tables of some hours anew from raw", _rebuild, Place.DATA),
     "mine": Verb("how deep, how tight, how busy each book of a day was", _mine, Place.DATA),
     "quality": Verb("a report on the data of a day, with pictures", _quality, Place.DATA),
+    "soak": Verb("watch a fleet for hours, and report with evidence", _soak, Place.DATA),
+    "gate": Verb("the definition of done, step by step, with evidence", _gate, Place.DATA),
     "spool": Verb("what waits, what failed, what is in quarantine", _spool, Place.DATA),
     "offload": Verb(
         "what is on the remote, what waits, whether it is still there", _offload, Place.DATA

@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +22,6 @@ import msgspec
 
 from workers.core.chains import breaks, breaks_of_part
 from workers.core.crossings import crossing, of_part
-from workers.core.errors import NeedsAPerson
 from workers.core.manifests import Head
 from workers.core.restores import MARKER, RestoredMarker
 from workers.core.segments import DATA_SUFFIX, MANIFEST_SUFFIX
@@ -87,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the report; 0 when all is whole, else 1."""
     data = DataDir(arguments.data)
-    selected = list(_selected(data, arguments.paths))
+    selected = list(data.chosen_manifests(arguments.paths))
     derived = [each for each in selected if tables.is_derived(data.relative(each))]
     selected = [each for each in selected if each not in set(derived)]
     work = verified(data, selected, jobs=arguments.jobs)
@@ -108,23 +106,6 @@ class Work(msgspec.Struct):
 
     report: Report
     proven: list[Proven] = []
-
-
-def _selected(data: DataDir, paths: list[Path]) -> Iterator[Path]:
-    if not paths:
-        yield from data.manifest_paths()
-    for path in paths:
-        found = path.absolute()
-        if not found.is_relative_to(data.root) or not found.exists():
-            raise NeedsAPerson(
-                f"verify {path}: not in the data directory {data.root}",
-                hint="name files or directories below it, or another --data DIR",
-            )
-        if found.is_dir():
-            yield from sorted(found.rglob(f"*{MANIFEST_SUFFIX}"))
-        else:
-            name = found.name.removesuffix(DATA_SUFFIX).removesuffix(TABLE_SUFFIX)
-            yield found.with_name(f"{name.removesuffix(MANIFEST_SUFFIX)}{MANIFEST_SUFFIX}")
 
 
 def verified(data: DataDir, paths: list[Path], *, jobs: int) -> Work:

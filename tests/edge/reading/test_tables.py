@@ -1,11 +1,13 @@
 """Holds edge.reading on derived tables: the same answers as raw, and frames of either."""
 
+import hashlib
 import json
+import re
 
 import pytest
 
 from tests.edge.reading.retired import release
-from tests.tools.archives import HOUR_MS, Fleet, S, whole_minute
+from tests.tools.archives import HOUR_MS, Fleet, S, market, whole_minute
 from workers.core.book import hash_verdict, of_values
 from workers.core.bookhash import Verdict
 from workers.core.evidence import Damaged, Offloaded, State
@@ -64,6 +66,35 @@ def test_all_books_come_from_the_table_as_they_came_from_raw(whole):
         (each.token_id, each.due_ms, of_values(each.book)) for each in found
     ]
     assert {State.SYNCED} == {each.state for each in found}
+
+
+def numbered(body: bytes) -> bytes:
+    """An answer whose books carry their timestamps as JSON numbers, hashed as such."""
+    books = json.loads(re.sub(rb'"timestamp":"(\d+)"', rb'"timestamp":\1', body))
+    sent = []
+    for each in books:
+        blank = json.dumps({**each, "hash": ""}, separators=(",", ":"))
+        digest = hashlib.sha1(blank.encode(), usedforsecurity=False).hexdigest()
+        sent.append(blank.replace('"hash":""', f'"hash":"{digest}"', 1))
+    return f"[{','.join(sent)}]".encode()
+
+
+def test_a_timestamp_that_is_a_number_comes_back_from_raw_and_from_the_table(tmp_path):
+    fleet = Fleet(tmp_path / "var")
+    fleet.publish_universe(HOUR_MS - 60 * S, market(1))
+    worker = fleet.collector(HOUR_MS - 30 * S)
+    worker.tick(HOUR_MS, change=numbered)
+    worker.stop(HOUR_MS + 60 * S)
+    assert 0 == fleet.orderbooks("normalize", "--jobs", "1")
+    raw = open_archive(fleet.data.root).book(SLUG, "Up", HOUR_MS + 500)
+    released(fleet)
+
+    derived = open_archive(fleet.data.root).book(SLUG, "Up", HOUR_MS + 500)
+
+    assert (State.SYNCED, State.SYNCED) == (raw.state, derived.state)
+    assert b'"timestamp":%d,' % raw.book.venue_ms in raw.book.spelling
+    assert raw.book == derived.book
+    assert Verdict.VERIFIED == hash_verdict(derived.book)
 
 
 def test_a_table_made_of_other_bytes_is_not_believed(whole):

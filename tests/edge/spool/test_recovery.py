@@ -148,6 +148,7 @@ def test_an_empty_file_holds_nothing_and_is_swept(tmp_path):
         gzip.compress(b'{"due_ms":1}\n'),
         gzip.compress(b"\xff\n"),
     ],
+    ids=["a magic", "no gzip", "nothing", "a word", "blank", "a long line", "no row", "no utf-8"],
 )
 def test_a_file_without_one_row_of_ours_is_set_aside_whole(tmp_path, content):
     bench = _lay(tmp_path, f"{WHOLE_NAME}.jsonl.gz.open", content)

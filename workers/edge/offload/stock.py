@@ -14,18 +14,7 @@ from workers.core.offload import DrillManifest, RetentionManifest, UploadManifes
 from workers.edge.offload import foreground, ledger
 from workers.edge.spool import locks, state, tickets
 from workers.edge.spool.directory import DataDir
-
-NS_PER_S = 1_000_000_000
-
-
-class Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    """Tickets; `failed` is the reason by name."""
-
-    ready: int
-    ready_bytes: int
-    oldest_s: float | None
-    done: int
-    failed: dict[str, str]
+from workers.edge.spool.tickets import Queue
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +23,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     remote: str
     is_second_copy: bool
     uploader_runs: bool
-    waiting: Waiting
+    waiting: Queue
     proven_files: int
     proven_bytes: int
     remotes: dict[str, int]
@@ -64,7 +53,7 @@ def status_of(data: DataDir, remote: str, wall_ns: int) -> Status:
         remote=remote,
         is_second_copy=not foreground.is_same_filesystem(data, remote),
         uploader_runs=locks.is_owned(data.queue("upload")),
-        waiting=_waiting(data, wall_ns),
+        waiting=tickets.counted(data, "upload", wall_ns),
         proven_files=len(proven),
         proven_bytes=sum(each.bytes for each in proven),
         remotes=dict(Counter(each.remote for each in proven)),
@@ -75,21 +64,4 @@ def status_of(data: DataDir, remote: str, wall_ns: int) -> Status:
         last_drill=state.read(data.latest("drill"), DrillManifest),
         conditions={each.alert: each.detail for each in beat.conditions} if beat else {},
         damage=damage,
-    )
-
-
-def _waiting(data: DataDir, wall_ns: int) -> Waiting:
-    ready = [(path, tickets.read(path)) for path in tickets.waiting(data, "upload")]
-    held = [(path, ticket) for path, ticket in ready if ticket is not None]
-    failed = [(path, tickets.read(path)) for path in tickets.waiting(data, "upload", ".failed")]
-    began = [path.stat().st_mtime_ns for path, _ in held if path.exists()]
-    return Waiting(
-        ready=len(ready),
-        ready_bytes=sum(ticket.bytes for _, ticket in held),
-        oldest_s=round((wall_ns - min(began)) / NS_PER_S, 1) if began else None,
-        done=len(tickets.waiting(data, "upload", tickets.DONE)),
-        failed={
-            path.stem: (ticket.reason or "no reason given") if ticket else "not a ticket"
-            for path, ticket in failed
-        },
     )

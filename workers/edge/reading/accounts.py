@@ -16,10 +16,10 @@ from workers.core.coverage import (
     Answered,
     MarketCoverage,
     answers_by_market,
-    is_responsible,
     judge,
+    written_ms,
 )
-from workers.core.evidence import NOT_WRITTEN
+from workers.core.covers import NOT_WRITTEN
 from workers.core.instants import MS_PER_HOUR
 from workers.core.lives import Life
 from workers.core.plans import DueTicks, Known
@@ -31,9 +31,6 @@ from workers.edge.spool import archive, state
 from workers.edge.spool.archive import Gathered
 from workers.edge.spool.directory import DataDir
 
-#: A live worker's newest rows are in its memory; ticks younger than its last row are left out,
-#: but no more than these.
-UNWRITTEN_MAX_MS = 60_000
 _KEPT = 32
 
 
@@ -44,6 +41,10 @@ class _Account(msgspec.Struct, frozen=True):
     lives: list[Life]
     answers: dict[str, list[Answered]]
     now_ms: int
+
+    def written_ms(self, known: Known) -> int:
+        """As `core.coverage.written_ms`."""
+        return written_ms(known, self.lives, self.now_ms)
 
 
 class Accounts:
@@ -57,11 +58,11 @@ class Accounts:
         """What became of the ticks of a market in from_ms ≤ due < until_ms."""
         account = self._account(hour_of(from_ms), hour_of(until_ms - 1) + MS_PER_HOUR, findings)
         known = account.gathered.plans.markets.get(known.condition_id, known)
-        written_ms = min(until_ms, max(from_ms, _written_ms(known, account)))
+        told_ms = min(until_ms, max(from_ms, account.written_ms(known)))
         counts: Counter[str] = Counter()
-        if written_ms > from_ms:
-            counts = _judged(account, known, from_ms, written_ms, 1 << 62).counts()
-        counts[NOT_WRITTEN] += DueTicks(known.plans, written_ms, until_ms).size
+        if told_ms > from_ms:
+            counts = _judged(account, known, from_ms, told_ms, 1 << 62).counts()
+        counts[NOT_WRITTEN] += DueTicks(known.plans, told_ms, until_ms).size
         return +counts
 
     def coverage(
@@ -70,7 +71,7 @@ class Accounts:
         """Every market of a pattern that had a tick due in from_ms ≤ due < until_ms."""
         account = self._account(from_ms, until_ms, findings)
         found = [
-            _judged(account, each, from_ms, min(until_ms, _written_ms(each, account)), gap_ms)
+            _judged(account, each, from_ms, min(until_ms, account.written_ms(each)), gap_ms)
             for each in account.gathered.plans.markets.values()
             if fnmatchcase(each.slug, slug)
         ]
@@ -144,10 +145,3 @@ def _judged(
         until_ms=max(begin_ms, until_ms),
         gap_ms=gap_ms,
     )
-
-
-def _written_ms(known: Known, account: _Account) -> int:
-    """How far the ticks of a market are on the disk, one way or the other."""
-    alive = [life for life in account.lives if life.is_running and is_responsible(life, known)]
-    behind_ms = account.now_ms - UNWRITTEN_MAX_MS
-    return min([account.now_ms, *(max(life.last_due_ms + 1, behind_ms) for life in alive)])

@@ -7,6 +7,7 @@ Never     writes
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal
 
 import msgspec
 
@@ -24,6 +25,8 @@ from workers.edge.spool import labels
 from workers.edge.spool.directory import DataDir
 
 NS_PER_MS = 1_000_000
+#: Where books are read from; a segment that is not here is read from tables either way.
+Source = Literal["raw", "derived"]
 #: An answer comes at most this long after its tick.
 LATE_MS = 120_000
 #: Segments whose rows are kept from tables; about 5 MB each.
@@ -59,10 +62,17 @@ class Leaves:
     """The segments of an archive, by market and hour."""
 
     def __init__(
-        self, data: DataDir, folders: Folders, shelf: Shelf, vault: Vault, tables: Tables
+        self,
+        data: DataDir,
+        folders: Folders,
+        shelf: Shelf,
+        vault: Vault,
+        tables: Tables,
+        *,
+        source: Source,
     ) -> None:
         self._data, self._folders, self._shelf, self._vault = data, folders, shelf, vault
-        self._tables = tables
+        self._tables, self._source = tables, source
         self._tables_read: dict[str, tuple[str, TableSheet]] = {}
         self._labels: tuple[tuple[str, ...], dict[str, str]] = ((), {})
 
@@ -182,6 +192,13 @@ class Leaves:
         return self._vault.open(piece.path) if piece.path is not None else None
 
     def _leaf(self, piece: Piece, findings: Findings) -> Leaf | None:
+        if self._source == "derived":
+            derived = self._derived(piece.manifest, findings) if piece.manifest else None
+            if derived is None:
+                findings.damaged(piece.stem, "in no table: orderbooks normalize")
+                return None
+            path = piece.manifest.path if piece.manifest else ""
+            return Leaf(piece, Held(path, b""), derived[1], derived[0])
         held = self._of_vault(piece)
         if held is not None and held.is_offloaded and piece.manifest is not None:
             derived = self._derived(piece.manifest, findings)
@@ -193,7 +210,7 @@ class Leaves:
     def _derived(
         self, manifest: SegmentManifest, findings: Findings
     ) -> tuple[str, TableSheet] | None:
-        """A table's path and the rows it has of a segment that is on the remote alone."""
+        """A table's path and the rows it has of a segment."""
         kept = self._tables_read.get(manifest.name)
         if kept is None:
             read = self._tables.rows(manifest, findings)

@@ -1,4 +1,4 @@
-"""Which segments may hold a market's books: by their names, hour by hour, and those being written.
+"""Which segments may hold a market's rows: by their names, hour by hour, and those being written.
 
 Reads     names below raw/ and spool/open, manifests of the market asked about
 Promises  open segments are listed before published ones, so that one which is published meanwhile
@@ -46,27 +46,31 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 class Shelf:
-    """The books segments of an archive."""
+    """The segments of one kind, `books` or `frames`, of an archive."""
 
-    def __init__(self, data: DataDir, folders: Folders, vault: Vault) -> None:
-        self._data, self._folders, self._vault = data, folders, vault
+    def __init__(self, data: DataDir, folders: Folders, vault: Vault, kind: str = "books") -> None:
+        self._data, self._folders, self._vault, self._kind = data, folders, vault, kind
 
     def hours(self) -> list[int]:
         """Every hour that has a folder, Unix ms."""
-        return list(self._folders.hours(ROOTS["books"]))
+        return list(self._folders.hours(ROOTS[self._kind]))
 
     def has(self, slug: str, hour_ms: int) -> bool:
-        """True when a books segment of this name lies in the hour."""
+        """True when a segment of this name lies in the hour."""
         return any(True for _ in self._stems(slug, hour_ms))
 
     def pieces(self, slug: str, condition_id: str, hour_ms: int, findings: Findings) -> list[Piece]:
         """The published segments of a market in one hour; what cannot be believed is a finding."""
-        place = hour_folder(ROOTS["books"], hour_ms)
+        place = hour_folder(ROOTS[self._kind], hour_ms)
         found = []
         for stem, name in self._stems(slug, hour_ms):
             piece = self._published(place, stem, name, findings)
-            if piece is not None and _is_of(piece, condition_id):
+            if piece is None:
+                continue
+            if _is_of(piece, condition_id):
                 found.append(piece)
+            elif _slug_of(piece) == slug:
+                findings.damaged(f"{place}/{stem}{MANIFEST_SUFFIX}", "it names another market")
         return found
 
     def open_pieces(self, slug: str) -> list[Piece]:
@@ -76,7 +80,7 @@ class Shelf:
             if worker.startswith("."):
                 continue
             for each in self._folders.names(f"{_OPEN}/{worker}"):
-                name = _named(each, OPEN_SUFFIX, slug)
+                name = _named(each, OPEN_SUFFIX, slug, self._kind)
                 if name is not None:
                     path = self._data.root / _OPEN / worker / each
                     found.append(Piece(name, each.removesuffix(OPEN_SUFFIX), None, path))
@@ -84,9 +88,9 @@ class Shelf:
 
     def _stems(self, slug: str, hour_ms: int) -> Iterator[tuple[str, SegmentName]]:
         seen = set()
-        for each in self._folders.names(hour_folder(ROOTS["books"], hour_ms)):
+        for each in self._folders.names(hour_folder(ROOTS[self._kind], hour_ms)):
             for suffix in (MANIFEST_SUFFIX, DATA_SUFFIX):
-                name = _named(each, suffix, slug)
+                name = _named(each, suffix, slug, self._kind)
                 stem = each.removesuffix(suffix)
                 if name is not None and stem not in seen:
                     seen.add(stem)
@@ -110,13 +114,13 @@ class Shelf:
         return Piece(name, stem, manifest)
 
 
-def _named(file: str, suffix: str, slug: str) -> SegmentName | None:
-    """The name of a books segment of this market, with one stream or one for each token."""
+def _named(file: str, suffix: str, slug: str, kind: str) -> SegmentName | None:
+    """The name of a segment of this market, with one stream or one for each token."""
     subject = safe_subject(slug)
     if not file.endswith(suffix) or not file.startswith(subject):
         return None
     name = parse_name(file.removesuffix(suffix))
-    if name is None or name.kind != "books":
+    if name is None or name.kind != kind:
         return None
     # A subject is cut at 90 characters before -t0 or -t1 is put behind it, and again after.
     ours = {subject, safe_subject(f"{slug}-t0"), safe_subject(f"{slug}-t1")}
@@ -127,6 +131,11 @@ def _is_of(piece: Piece, condition_id: str) -> bool:
     """True unless the manifest names another market: two slugs may share a safe name."""
     market = piece.manifest.told.market if piece.manifest else None
     return market is None or not condition_id or market.condition_id == condition_id
+
+
+def _slug_of(piece: Piece) -> str:
+    market = piece.manifest.told.market if piece.manifest else None
+    return market.slug if market else ""
 
 
 def started_ms(name: SegmentName) -> int:

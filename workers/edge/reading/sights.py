@@ -88,36 +88,19 @@ class Sights:
         seen = Seen(found, row, doubts, _joined(gaps))
         return _answer(question, token, at_ns, seen, self._books)
 
-    def between(
-        self,
-        subject: Subject,
-        tokens: tuple[Token, ...],
-        from_ns: int,
-        until_ns: int,
-        on_damage: OnDamage,
-    ) -> Iterator[Answer]:
-        """Every row of some tokens, and every stretch of missed ticks, by time.
-
-        An hour after the other, so that one of them is in memory: a stretch that goes on in the
-        next one comes in two parts. What was found to be damaged comes first in its hour, as an
-        answer without a book.
-        """
-        for start_ns, end_ns in self._hours(subject, from_ns, until_ns):
-            yield from self._within(subject, tokens, start_ns, end_ns, on_damage)
-
-    def _hours(self, subject: Subject, from_ns: int, until_ns: int) -> list[tuple[int, int]]:
-        """The hours of a span in which the market has rows or was due, cut to the span."""
+    def hours(self, subject: Subject, from_ns: int, until_ns: int) -> set[int]:
+        """The hours of a span in which a market has rows or was due, Unix ms."""
         hours = self._leaves.hours(subject.slug)
         for plan in subject.known.plans if subject.known else []:
             for phase in plan.phases:
                 hours |= set(range(hour_of(phase.from_ms), phase.until_ms, MS_PER_HOUR))
-        spans = (
-            (max(from_ns, hour * NS_PER_MS), min(until_ns, (hour + MS_PER_HOUR) * NS_PER_MS))
-            for hour in sorted(hours)
-        )
-        return [each for each in spans if each[0] < each[1]]
+        return {
+            each
+            for each in hours
+            if each * NS_PER_MS < until_ns and (each + MS_PER_HOUR) * NS_PER_MS > from_ns
+        }
 
-    def _within(
+    def within(
         self,
         subject: Subject,
         tokens: tuple[Token, ...],
@@ -125,6 +108,11 @@ class Sights:
         until_ns: int,
         on_damage: OnDamage,
     ) -> Iterator[Answer]:
+        """Every row of some tokens in a part of an hour, and every stretch of missed ticks.
+
+        What was found to be damaged comes first, as an answer without a book. A stretch that goes
+        on in the next hour comes in two parts.
+        """
         from_ms, until_ms = from_ns // NS_PER_MS, -(-until_ns // NS_PER_MS)
         question = self._question(subject, from_ms, until_ms, Findings(on_damage))
         leaves = self._leaves.all(
@@ -167,7 +155,9 @@ class Sights:
     ) -> list[Gap]:
         """The stretches of due ticks between two moments that a token has no row of."""
         found = []
-        for from_ns, until_ns in self._hours(subject, *span_ns):
+        for hour_ms in sorted(self.hours(subject, *span_ns)):
+            from_ns = max(span_ns[0], hour_ms * NS_PER_MS)
+            until_ns = min(span_ns[1], (hour_ms + MS_PER_HOUR) * NS_PER_MS)
             from_ms, until_ms = from_ns // NS_PER_MS, -(-until_ns // NS_PER_MS)
             question = self._question(subject, from_ms, until_ms, findings)
             for token_id, _ in tokens:

@@ -41,6 +41,8 @@ from workers.edge.reading.vault import Vault
 Frame = Any
 #: Flags of the raw row; the others are of checks, which judge no answer here.
 _RAW_FLAGS = frozenset({"time_went_back", "verdict_differs"})
+#: Rows are made from columns together, in batches; two tokens are read by turns.
+_BATCH, _BATCHES_KEPT = 64, 4
 _NO_MARKET = ManifestMarket(slug="", condition_id="", series="", tokens={})
 
 
@@ -49,6 +51,7 @@ class TableSheet:
 
     def __init__(self, table: Frame) -> None:
         self._table = table
+        self._batches: dict[int, list[dict[str, Any]]] = {}
         self.damage = ""
         self.spots: dict[str, list[Spot]] = {}
         names = ("token_id", "recv_wall_ns", "row", "due_ms")
@@ -80,7 +83,7 @@ class TableSheet:
 
     def row(self, spot: Spot) -> Row:
         """The row at a spot, with its book made from columns."""
-        fields: dict[str, Any] = self._table.slice(spot.start, 1).to_pylist()[0]
+        fields = self._fields(spot.start)
         return Row(
             spot.row,
             fields["token_id"],
@@ -93,6 +96,15 @@ class TableSheet:
             b"",
             book_of(fields),
         )
+
+    def _fields(self, at: int) -> dict[str, Any]:
+        """One row of the table; its neighbours are made with it, they will be asked for next."""
+        batch = at // _BATCH
+        if batch not in self._batches:
+            while len(self._batches) >= _BATCHES_KEPT:
+                del self._batches[next(iter(self._batches))]
+            self._batches[batch] = self._table.slice(batch * _BATCH, _BATCH).to_pylist()
+        return self._batches[batch][at % _BATCH]
 
 
 def _verdict(text: str) -> Verdict:

@@ -13,7 +13,7 @@ import msgspec
 from workers.core.errors import NeedsAPerson
 from workers.core.evidence import State
 from workers.core.instants import NS_PER_MS
-from workers.core.moments import is_relative, moment_ns
+from workers.core.moments import is_relative, moment_ns, settled
 from workers.core.replay import Scene, scene_of
 from workers.edge.reading.archive import Reader
 from workers.edge.reading.catalogue import Subject
@@ -44,6 +44,7 @@ def cast_of(
     Raises:
         NeedsAPerson: no such market, no such time, or no time where there are many markets.
     """
+    from_text, until_text = (str(settled(each, now_ns)) for each in (from_text, until_text))
     texts = (from_text, until_text)
     is_one = len(names) == 1 and not _is_pattern(names[0])
     if is_one:

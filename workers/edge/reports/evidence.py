@@ -18,14 +18,26 @@ from workers.core import quality_parts
 from workers.core.errors import NeedsAPerson
 from workers.core.ledger import ClockStepped
 from workers.core.looks import ClockSeen
-from workers.core.quality import Books, Clock, Offset, Report, Requests, Step
-from workers.core.quality_commands import commands
+from workers.core.quality import (
+    Books,
+    Clock,
+    LegStream,
+    Offset,
+    Report,
+    Requests,
+    Step,
+    Stream,
+)
+from workers.core.quality_commands import commands, stream_commands
 from workers.core.segments import MANIFEST_SUFFIX, ROOTS, parse_name
+from workers.core.stream_coverage import total
+from workers.core.stream_rows import Closed, Turned
 from workers.core.stretches import Stretch
 from workers.core.table_manifests import TableManifest
 from workers.core.token_stats import TokenStats
+from workers.core.turns import State
 from workers.edge import frames
-from workers.edge.reading.archive import NS_PER_MS, open_archive
+from workers.edge.reading.archive import NS_PER_MS, Reader, open_archive
 from workers.edge.reading.findings import Findings
 from workers.edge.reading.folders import Folders, hour_folder
 from workers.edge.reading.vault import Vault
@@ -34,7 +46,12 @@ from workers.edge.spool.directory import DataDir
 from workers.edge.spool.parts import lines_of
 
 Shape = TypeVar("Shape")
-_CLOCK_ROW = b'"kind":"clock"'
+#: What a row of a ledger has in it if it is of a shape: most rows are of none.
+_MARKS: dict[type, tuple[bytes, ...]] = {
+    ClockStepped: (b'"kind":"clock"',),
+    Turned: (b'"kind":"turn"',),
+    Closed: (b'"kind":"closed"',),
+}
 _CACHE_BYTES = 8 << 20
 
 
@@ -51,6 +68,7 @@ def gathered(data: DataDir, stretch: Stretch) -> Report:
     span = stretch.from_ms * NS_PER_MS, stretch.until_ms * NS_PER_MS
     covered = reader.coverage(*span)
     rows, not_derived, notes = _mined(data, stretch)
+    stream = _stream(data, stretch, reader, findings)
     return Report(
         from_ms=stretch.from_ms,
         until_ms=stretch.until_ms,
@@ -61,9 +79,10 @@ def gathered(data: DataDir, stretch: Stretch) -> Report:
         books=_books(data, stretch),
         spread=None if rows is None else quality_parts.spread_of(rows),
         clock=_clock(data, stretch, findings),
+        stream=stream,
         not_derived=not_derived,
         notes=[*notes, *findings.said],
-        commands=commands(stretch),
+        commands={**commands(stretch), **(stream_commands(stretch) if stream else {})},
     )
 
 
@@ -124,12 +143,45 @@ def _clock(data: DataDir, stretch: Stretch, findings: Findings) -> Clock:
     )
 
 
+def _stream(data: DataDir, stretch: Stretch, reader: Reader, findings: Findings) -> Stream | None:
+    """What it covered, from ledgers; what each leg lost, from `legs` where that is derived."""
+    streamed = reader.stream_coverage(stretch.from_ms * NS_PER_MS, stretch.until_ms * NS_PER_MS)
+    if not streamed:
+        return None
+    turned = _told(data, "ledger", Turned, stretch, findings)
+    resyncs = Counter(row.reason for _, row in turned if row.state != State.SYNCED)
+    ended = _told(data, "ledger", Closed, stretch, findings)
+    closed = Counter(row.cause for _, row in ended)
+    losses = _losses(data, stretch)
+    whole = total(streamed)
+    return Stream(
+        markets=len(streamed),
+        wanted_ns=whole.wanted_ns,
+        covered_ns=whole.covered_ns,
+        missed_ns=whole.missed_ns,
+        resyncs=dict(resyncs.most_common()),
+        closed=dict(closed.most_common()),
+        legs=[
+            LegStream(leg, covered_ns, *losses.get(leg, ()))
+            for leg, covered_ns in whole.legs_ns.items()
+        ],
+    )
+
+
+def _losses(data: DataDir, stretch: Stretch) -> dict[int, tuple[int, int]]:
+    """Events that were due to each leg, and those it lost; of the hours that are derived."""
+    manifests = _manifests(data, "legs", stretch)
+    for each in manifests:
+        stock.prove(data, each)
+    return frames.leg_losses([data.root / each.path for each in manifests]) if manifests else {}
+
+
 def _told(
     data: DataDir, kind: str, shape: type[Shape], stretch: Stretch, findings: Findings
 ) -> Iterator[tuple[str, Shape]]:
     """(worker, row) of the rows of one shape in the segments of a kind."""
     for worker, path, line in _lines(data, kind, stretch, findings):
-        if kind == "ledger" and _CLOCK_ROW not in line:
+        if kind == "ledger" and not any(each in line for each in _MARKS[shape]):
             continue
         try:
             yield worker, msgspec.json.decode(line, type=shape)

@@ -88,8 +88,9 @@ def _rows(data: DataDir, found: Stock) -> list[TokenStats]:
     tokens = frames.mined(hours, wanted, due)
     rows = [row for market in found.markets for row in _of_market(market, tokens)]
     # Observed and never due here: its publication is not at hand.
-    rows += [_of_token(key, token) for key, token in tokens.items()]
-    return sorted(rows, key=lambda row: (row.slug, row.condition_id, row.token_id))
+    rows += [_of_token(key, token) for key, token in sorted(tokens.items(), key=lambda it: it[0])]
+    # The outcomes of a market stay in the venue's order.
+    return sorted(rows, key=lambda row: (row.slug, row.condition_id))
 
 
 def _of_market(market: Market, tokens: dict[tuple[str, str], Tokens]) -> list[TokenStats]:
@@ -106,7 +107,7 @@ def _of_market(market: Market, tokens: dict[tuple[str, str], Tokens]) -> list[To
             due=market.ticks.size,
         )
         token = tokens.pop((subject.condition_id, token_id), None)
-        rows.append(row if token is None else _with(row, token))
+        rows.append(row if token is None else with_sums(row, token.sums, token.spreads))
     return rows
 
 
@@ -119,9 +120,4 @@ def _of_token(key: tuple[str, str], token: Tokens) -> TokenStats:
         outcome=token.names["outcome"],
         due=0,
     )
-    return _with(row, token)
-
-
-def _with(row: TokenStats, token: Tokens) -> TokenStats:
-    row = msgspec.structs.replace(row, suspect=token.suspect)
     return with_sums(row, token.sums, token.spreads)

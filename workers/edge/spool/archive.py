@@ -4,7 +4,9 @@ Reads     universe, ledger and books segments, published or being written; unive
 Promises  of a long archive only the hours asked for are opened, and before them only as much as
           is needed to know which worker was alive with which markets; what cannot be read is
           listed, never skipped in silence; a data file that retention let go is no damage: its
-          manifest still says what was captured, and where a ledger is gone the stretch is named
+          manifest still says what was captured, and where a ledger is gone the stretch is named;
+          nor is one that a label calls invalid: no captured run of it is believed, and what a
+          ledger lost explains nothing
 Never     writes
 """
 
@@ -21,12 +23,11 @@ from workers.core.lives import NS_PER_MS, Lives
 from workers.core.manifests import SegmentManifest
 from workers.core.plans import Plans
 from workers.core.runs import Run, Runs
+from workers.core.segments import DATA_SUFFIX, MANIFEST_SUFFIX
 from workers.core.universe import Universe, read_universe
 from workers.edge.spool import labels
 from workers.edge.spool.directory import DataDir
-from workers.edge.spool.parts import Part, lines_of, listed
-
-_LOADED = b'"kind":"universe"'
+from workers.edge.spool.parts import LOADED, Part, lines_of, listed
 
 
 class Gathered(msgspec.Struct):
@@ -84,16 +85,17 @@ def gather(
     """
     gathered = Gathered(Plans(), Lives())
     said = list(labels.all_labels(data, gathered.unreadable))
+    invalid = frozenset(each.artifact for each in said if each.kind == "invalid")
     gathered.acknowledged = [stretch_of(each) for each in said if _is_of_coverage(each)]
     parts = listed(data, gathered.unreadable, released, from_ms, until_ms)
-    _read_universes(data, gathered, parts["universe"], from_ms, until_ms)
-    _read_ledgers(gathered, parts["ledger"], from_ms, until_ms)
+    _read_universes(data, gathered, parts["universe"], until_ms)
+    _read_ledgers(gathered, parts["ledger"], until_ms)
     for worker, run in running.items():
         life = gathered.lives.find(worker, run)
         if life is not None and life.stopped_ms is None:
             life.is_running = True
-    invalid = frozenset(each.artifact for each in said if each.kind == "invalid")
     _read_books(data, gathered, parts["books"], invalid, from_ms)
+    gathered.unreadable = [each for each in gathered.unreadable if _artifact(each) not in invalid]
     gathered.offloaded = [each for each in gathered.offloaded if each.until_ms > from_ms]
     return gathered
 
@@ -102,24 +104,19 @@ def _is_of_coverage(label: Label) -> bool:
     return label.kind == "acknowledged" and label.market is not None
 
 
-def _read_universes(
-    data: DataDir, gathered: Gathered, parts: list[Part], from_ms: int, until_ms: int
-) -> None:
+def _read_universes(data: DataDir, gathered: Gathered, parts: list[Part], until_ms: int) -> None:
     """The publications in force, and the very first, which begins the archive."""
-    before = [part for part in parts if part.hour_ms + MS_PER_HOUR <= from_ms]
-    within = [part for part in parts if from_ms - MS_PER_HOUR < part.hour_ms < until_ms]
     found: list[Universe] = []
-    needed = [*before[:1], *before[1:][-1:], *within]
     behind_gap = 0
-    _rest(gathered, needed)
-    for part in needed:
+    _rest(gathered, parts)
+    for part in parts:
         if part.is_offloaded:
             behind_gap = len(found)
         for line in lines_of(part.rows()):
             try:
                 found.append(msgspec.json.decode(line, type=_Published).universe)
             except msgspec.MsgspecError as error:
-                gathered.unreadable.append(f"a row of a universe segment: {error}")
+                gathered.unreadable.append(f"{_place(part)}: a row: {error}")
     last_seq = max((each.seq for each in found), default=0)
     try:
         newest = read_universe(data.universe.read_bytes())
@@ -128,7 +125,7 @@ def _read_universes(
         pass
     except (OSError, msgspec.MsgspecError) as error:
         gathered.unreadable.append(f"{data.relative(data.universe)}: {error}")
-    if any(part.is_offloaded for part in needed):
+    if any(part.is_offloaded for part in parts):
         # Each publication lists every market of its time.
         published_ms = (each.published_ms for each in found[behind_gap:])
         gathered.plans_from_ms = min(published_ms, default=until_ms)
@@ -140,23 +137,22 @@ def _read_universes(
             gathered.plans.saw(universe)
 
 
-def _read_ledgers(gathered: Gathered, parts: list[Part], from_ms: int, until_ms: int) -> None:
+def _read_ledgers(gathered: Gathered, parts: list[Part], until_ms: int) -> None:
     for worker in sorted({part.name.worker for part in parts}):
         own = [part for part in parts if part.name.worker == worker]
-        needed = _with_context(own, from_ms, until_ms)
-        _rest(gathered, needed)
-        for part in needed:
+        _rest(gathered, own)
+        for part in own:
             manifest = part.manifest
             gathered.lives.read(
                 worker,
-                _ledger_rows(part.rows(), gathered.unreadable),
+                _ledger_rows(part, gathered.unreadable),
                 run=manifest.run if manifest else "",
                 shard=manifest.shard if manifest else None,
                 shards=manifest.shards if manifest else None,
             )
             if manifest is not None and manifest.ended == "cut_short":
                 gathered.lives.ledger_cut_short(worker)
-        gathered.offloaded += _stretches(needed, until_ms)
+        gathered.offloaded += _stretches(own, until_ms)
 
 
 def _rest(gathered: Gathered, parts: list[Part]) -> None:
@@ -192,7 +188,7 @@ def _stretch(gap: Part, until_ms: int) -> Iterator[Offloaded]:
 
 
 def _first_load_ms(rows: bytes) -> int | None:
-    at = rows.find(_LOADED)
+    at = rows.find(LOADED)
     if at < 0:
         return None
     try:
@@ -202,27 +198,22 @@ def _first_load_ms(rows: bytes) -> int | None:
     return row.at_wall_ns // NS_PER_MS + 1 if isinstance(row, ledger.Loaded) else None
 
 
-def _with_context(own: list[Part], from_ms: int, until_ms: int) -> list[Part]:
-    """The segments of the hours asked for, one behind them, and those before that say who lived.
-
-    Before them: back to one that loads a universe, because it lists every market of the shard,
-    or to one that was offloaded, which no one can read on behalf of the hours asked for.
-    """
-    first = sum(part.hour_ms + MS_PER_HOUR <= from_ms for part in own)
-    last = sum(part.hour_ms < until_ms for part in own)
-    while first > 0:
-        first -= 1
-        if own[first].is_offloaded or _LOADED in own[first].rows():
-            break
-    return own[first : last + 1]
-
-
-def _ledger_rows(rows: bytes, unreadable: list[str]) -> Iterator[ledger.Row]:
-    for line in lines_of(rows):
+def _ledger_rows(part: Part, unreadable: list[str]) -> Iterator[ledger.Row]:
+    for line in lines_of(part.rows()):
         try:
             yield ledger.read_row(line)
         except msgspec.MsgspecError as error:
-            unreadable.append(f"a row of a ledger segment: {error}")
+            unreadable.append(f"{_place(part)}: a row: {error}")
+
+
+def _place(part: Part) -> str:
+    return part.manifest.path if part.manifest else f"an open {part.name.kind} segment"
+
+
+def _artifact(unreadable: str) -> str:
+    """The name that a label has for what an entry of `unreadable` is about."""
+    name = unreadable.partition(": ")[0].rpartition("/")[2]
+    return name.removesuffix(DATA_SUFFIX).removesuffix(MANIFEST_SUFFIX)
 
 
 def _read_books(
@@ -236,13 +227,14 @@ def _read_books(
             continue
         if manifest.ended == "cut_short":
             gathered.lives.cut_short(manifest.worker, manifest.told.run or manifest.run)
+        is_invalid = manifest.name in invalid
         problem = "" if part.is_offloaded else _problem_of_file(data, manifest)
-        if problem:
+        if problem and not is_invalid:
             gathered.unreadable.append(f"{manifest.path}: {problem}")
             continue
         if manifest.told.last_due_ms is None or manifest.told.last_due_ms >= from_ms:
             _rest(gathered, [part])
-        held = gathered.invalid if manifest.name in invalid else gathered.captured
+        held = gathered.invalid if is_invalid else gathered.captured
         for run in manifest.told.captured:
             held.setdefault(run.token_id, []).append(run)
 

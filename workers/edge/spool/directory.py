@@ -5,11 +5,12 @@ Fails  NeedsAPerson when the directory cannot hold the protocol (not writable,
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from workers.core.errors import NeedsAPerson
-from workers.core.segments import MANIFEST_SUFFIX, ROOTS, segment_folder
+from workers.core.segments import DATA_SUFFIX, MANIFEST_SUFFIX, ROOTS, segment_folder
+from workers.core.table_manifests import DATA_SUFFIX as TABLE_SUFFIX
 from workers.edge import durable
 
 QUEUES = ("normalize", "upload")
@@ -28,10 +29,12 @@ class DataDir:
         self.heartbeats = root / "spool/heartbeat"
         self.quarantine = root / "spool/quarantine"
         self.open_root = root / "spool/open"
+        self.snapshots = root / "spool/snapshot"
         self.labels = root / "labels"
         self.manifests = root / "manifests"
         self.run = root / "run"
         self.log = root / "log"
+        self.metrics = root / "metrics/orderbooks.prom"
         self.socket = root / "run/supervisor.sock"
 
     def open_folder(self, worker: str) -> Path:
@@ -67,6 +70,27 @@ class DataDir:
         for folder in sorted(set(ROOTS.values())):
             yield from sorted((self.root / folder).glob(f"date=*/hour=*/*{MANIFEST_SUFFIX}"))
 
+    def chosen_manifests(self, chosen: Sequence[Path]) -> Iterator[Path]:
+        """The manifests of what a person names: data files, manifests or directories; none = all.
+
+        Raises:
+            NeedsAPerson: it does not lie here.
+        """
+        if not chosen:
+            yield from self.manifest_paths()
+        for path in chosen:
+            found = path.absolute()
+            if not found.is_relative_to(self.root) or not found.exists():
+                raise NeedsAPerson(
+                    f"read {path}: not in the data directory {self.root}",
+                    hint="name files or directories below it, or another --data DIR",
+                )
+            if found.is_dir():
+                yield from sorted(found.rglob(f"*{MANIFEST_SUFFIX}"))
+            else:
+                name = found.name.removesuffix(DATA_SUFFIX).removesuffix(TABLE_SUFFIX)
+                yield found.with_name(f"{name.removesuffix(MANIFEST_SUFFIX)}{MANIFEST_SUFFIX}")
+
     def prepare(self) -> None:
         """Make the directories that every process relies on; safe to run again."""
         try:
@@ -80,9 +104,9 @@ class DataDir:
         self._check_filesystem()
 
     def _folders(self) -> list[Path]:
-        spool = ["universe", "guard", "heartbeat", "quarantine", "open", *QUEUES]
+        spool = ["universe", "guard", "heartbeat", "quarantine", "open", "snapshot", *QUEUES]
         roots = [self.root / root for root in sorted(set(ROOTS.values()))]
-        rest = [self.labels, self.run, self.log]
+        rest = [self.labels, self.run, self.log, self.metrics.parent]
         return [*(self.root / "spool" / name for name in spool), *roots, *rest]
 
     def _check_filesystem(self) -> None:

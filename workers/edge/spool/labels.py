@@ -27,6 +27,12 @@ def all_labels(data: DataDir, unreadable: list[str]) -> Iterator[Label]:
             unreadable.append(f"{data.relative(path)}: {error}")
 
 
+def invalid(data: DataDir) -> dict[str, Label]:
+    """The labels that say of an artifact not to believe it, by its name; the newest of each."""
+    found = [each for each in all_labels(data, []) if each.kind == "invalid"]
+    return {each.artifact: each for each in sorted(found, key=lambda each: each.at_utc)}
+
+
 def write(data: DataDir, label: Label) -> str:
     """Write a label; returns its path, relative to the data directory.
 

@@ -1,7 +1,7 @@
-"""Who may write where: one owner for each directory, one shard count for the whole fleet.
+"""Who may write where: one owner for each directory, one shard count for each kind of worker.
 
-Promises  two live processes never own one directory, and two live collectors never disagree
-          about the number of shards, so that no market is recorded twice.
+Promises  two live processes never own one directory, and two live workers of one kind never
+          disagree about the number of shards, so that no market is recorded twice.
 Fails     Temporary while the other owner lives: it is waited for, not fought.
 """
 
@@ -51,15 +51,15 @@ def is_owned(folder: Path) -> bool:
     return False
 
 
-def agree_on_shards(open_root: Path, shards: int) -> None:
-    """Join the live collectors, or wait until all that count differently are gone.
+def agree_on_shards(open_root: Path, shards: int, kind: str = "collector") -> None:
+    """Join the live workers of a kind, or wait until all that count differently are gone.
 
     All that agree share the lock; whoever finds another number must first get it alone.
 
     Raises:
-        Temporary: collectors with another shard count are alive.
+        Temporary: such workers with another shard count are alive.
     """
-    path = open_root / ".shards"
+    path = open_root / f".shards-{kind}"
     if path in _held:
         return
     alone = durable.try_lock(path)
@@ -69,13 +69,13 @@ def agree_on_shards(open_root: Path, shards: int) -> None:
         durable.close(alone)
     shared = durable.try_lock(path, fcntl.LOCK_SH)
     if shared is None:
-        raise Temporary(f"join the collectors: {path} is being changed")
+        raise Temporary(f"join the live {kind}s: {path} is being changed")
     found = path.read_text().strip()
     if found != str(shards):
         durable.close(shared)
         raise Temporary(
-            f"record as one of {shards} shards: live collectors count {found or '?'}",
-            hint="after a change of numprocs every collector restarts: supervisorctl update",
+            f"record as one of {shards} shards: live {kind}s count {found or '?'}",
+            hint="after a change of numprocs every one of them restarts: supervisorctl update",
         )
     _held[path] = shared
 

@@ -28,7 +28,7 @@ from workers.edge.deflate import Inflated
 from workers.edge.spool import reader
 from workers.edge.spool.directory import DataDir
 
-_EVIDENCE = frozenset({"books", "ledger"})
+_EVIDENCE = frozenset({"books", "frames", "ledger"})
 
 
 class Proven(msgspec.Struct):

@@ -61,14 +61,26 @@ class OpenStream(msgspec.Struct, frozen=True):
     rows: bytes
 
 
-def open_streams(data: DataDir, *, kinds: frozenset[str]) -> Iterator[OpenStream]:
-    """The segments being written now, each up to its last whole flushed row."""
+def open_names(data: DataDir, *, kinds: frozenset[str]) -> Iterator[tuple[Path, SegmentName]]:
+    """The segments being written now, by path; none of them is opened."""
     for path in sorted(data.open_root.glob(f"*/*{OPEN_SUFFIX}")):
         name = parse_name(path.name.removesuffix(OPEN_SUFFIX))
-        if name is None or name.kind not in kinds:
-            continue
-        try:
-            stream = read_stream(path).data
-        except FileNotFoundError:
-            continue
-        yield OpenStream(path, name, stream[: scan_rows(stream).good_bytes])
+        if name is not None and name.kind in kinds:
+            yield path, name
+
+
+def open_stream(path: Path, name: SegmentName) -> OpenStream | None:
+    """One segment up to its last whole flushed row; None when it is open no more."""
+    try:
+        stream = read_stream(path).data
+    except FileNotFoundError:
+        return None
+    return OpenStream(path, name, stream[: scan_rows(stream).good_bytes])
+
+
+def open_streams(data: DataDir, *, kinds: frozenset[str]) -> Iterator[OpenStream]:
+    """The segments being written now, each up to its last whole flushed row."""
+    for path, name in open_names(data, kinds=kinds):
+        stream = open_stream(path, name)
+        if stream is not None:
+            yield stream

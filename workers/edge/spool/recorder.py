@@ -7,6 +7,8 @@ Promises  rows of one stream stay in order; a segment holds one UTC hour of tick
 Fails     never by exception for disk trouble: `trouble` says what is wrong, `tend` tries again
 """
 
+from collections.abc import Callable
+
 import msgspec
 
 from workers.core.errors import is_disk_trouble
@@ -14,12 +16,17 @@ from workers.core.instants import MS_PER_HOUR, utc_text
 from workers.core.manifests import SegmentManifest, Writer
 from workers.core.segments import DATA_SUFFIX, segment_folder, segment_name
 from workers.core.story import ManifestMarket
+from workers.edge.deflate import Batches, Deflater
 from workers.edge.spool import recovery
 from workers.edge.spool.directory import DataDir
 from workers.edge.spool.publish import Suspect, publish
 from workers.edge.spool.segment import OpenSegment
 
 NS_PER_S = 1_000_000_000
+
+
+def _nothing() -> None:
+    """Nobody holds rows back."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,12 +46,15 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
     """A row's destination: one kind of one subject, for books one market or one token of it.
 
     `window_bits`: how far back deflate must see to find the row of the same token (14 or 15).
+    `batch_level`: not 0 for rows that come fast and are added many at once: the level of
+    `deflate.Batches`.
     """
 
     subject: str
     kind: str
     market: ManifestMarket | None = None
     window_bits: int = 15
+    batch_level: int = 0
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -62,6 +72,8 @@ class Recorder:
         self.trouble: Trouble | None = None
         self.published = self.salvaged = 0
         self.news: list[SegmentManifest] = []
+        #: Called before rows go to the disk: whoever holds some back adds them now.
+        self.before_flush: Callable[[], None] = _nothing
         self._data, self._writer, self._limits = data, writer, limits
         self._folder = data.open_folder(writer.worker)
         self._open: dict[str, tuple[Stream, OpenSegment]] = {}
@@ -96,9 +108,10 @@ class Recorder:
         segment = OpenSegment(
             self._folder,
             name,
-            level=self._limits.deflate_level,
+            level=stream.batch_level or self._limits.deflate_level,
             window_bits=stream.window_bits,
             market=stream.market,
+            make=Batches if stream.batch_level else Deflater,
         )
         self._open[key] = (stream, segment)
         return segment
@@ -168,6 +181,7 @@ class Recorder:
         sync_due = mono_ns >= self._sync_due_mono_ns
         if not (flush_due or sync_due or self.trouble):
             return
+        self.before_flush()
         # Ledgers last: a ledger row must not claim a capture whose row is not in its file yet.
         for key in sorted(self._open, key=lambda each: each.endswith("/ledger")):
             stream, segment = self._open[key]

@@ -7,12 +7,13 @@ Fails     OSError when the disk refuses (call flush again later); Suspect after 
 """
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 from workers.core.segments import OPEN_SUFFIX
 from workers.core.story import ManifestMarket, Story
 from workers.edge import durable
-from workers.edge.deflate import Deflater
+from workers.edge.deflate import Batches, Deflater
 from workers.edge.spool.publish import Suspect
 
 
@@ -27,13 +28,14 @@ class OpenSegment:
         level: int,
         window_bits: int = 15,
         market: ManifestMarket | None = None,
+        make: Callable[[int, int], Deflater | Batches] = Deflater,
     ) -> None:
         self.name = name
         self.path = folder / f"{name}{OPEN_SUFFIX}"
         self.story = Story(market)
         self.started_ms: int | None = None
         self.raw_bytes = self.file_bytes = self.flushed_rows = self.synced_rows = 0
-        self._deflater = Deflater(level, window_bits)
+        self._deflater = make(level, window_bits)
         self._sha256, self._md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
         self._raw_sha256 = hashlib.sha256()
         self._pending = bytearray()
@@ -47,10 +49,20 @@ class OpenSegment:
 
     def append(self, line: bytes, *, due_ms: int, wall_ns: int) -> None:
         """Add one row (with its line feed); it is in memory until the next flush."""
-        self._pending += self._deflater.add(line)
-        self._raw_sha256.update(line)
-        self.raw_bytes += len(line)
+        self._add(line, due_ms)
         self.story.saw_row(due_ms, wall_ns)
+
+    def append_all(
+        self, text: bytes, rows: int, *, first: tuple[int, int], last: tuple[int, int]
+    ) -> None:
+        """Add rows as `append` does; `first` and `last` are (due_ms, wall_ns) of theirs."""
+        self._add(text, first[0])
+        self.story.saw_rows(rows, first, last)
+
+    def _add(self, text: bytes, due_ms: int) -> None:
+        self._pending += self._deflater.add(text)
+        self._raw_sha256.update(text)
+        self.raw_bytes += len(text)
         self.started_ms = due_ms if self.started_ms is None else self.started_ms
 
     def flush(self) -> None:

@@ -20,7 +20,7 @@ from workers.edge.spool import locks, state
 from workers.edge.spool.directory import DataDir
 from workers.edge.spool.recovery import Finding, Salvager
 
-_COLLECTOR = re.compile(r"collector-(\d\d)", re.ASCII)
+_SHARD = re.compile(r"([a-z]+)-(\d\d)", re.ASCII)
 
 
 def take_over(data: DataDir, writer: Writer, *, level: int, wall_ns: int) -> list[Finding]:
@@ -28,7 +28,7 @@ def take_over(data: DataDir, writer: Writer, *, level: int, wall_ns: int) -> lis
     durable.make_directories(data.open_folder(writer.worker))
     locks.own(data.open_folder(writer.worker))
     if writer.shards is not None:
-        locks.agree_on_shards(data.open_root, writer.shards)
+        locks.agree_on_shards(data.open_root, writer.shards, writer.worker.partition("-")[0])
     markets = known_markets(data)
     findings = Salvager(data, writer, level).recover(markets, wall_ns)
     for gone in _gone_shards(data, writer):
@@ -47,13 +47,14 @@ def known_markets(data: DataDir) -> dict[str, ManifestMarket]:
 
 
 def _gone_shards(data: DataDir, writer: Writer) -> list[Writer]:
-    """Shards above the count that all live collectors have just agreed on."""
+    """Shards above the count that all live workers of the same name have just agreed on."""
     if writer.shard != 0 or writer.shards is None:
         return []
     names = sorted(folder.name for folder in data.open_root.iterdir() if folder.is_dir())
-    numbers = [(name, _COLLECTOR.fullmatch(name)) for name in names]
+    numbers = [(name, _SHARD.fullmatch(name)) for name in names]
+    kind = writer.worker.partition("-")[0]
     return [
-        msgspec.structs.replace(writer, worker=name, shard=int(found[1]))
+        msgspec.structs.replace(writer, worker=name, shard=int(found[2]))
         for name, found in numbers
-        if found is not None and int(found[1]) >= writer.shards
+        if found is not None and found[1] == kind and int(found[2]) >= writer.shards
     ]

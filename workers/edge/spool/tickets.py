@@ -1,7 +1,8 @@
 """Tickets: one directory = one queue = one consumer.
 
     NAME.ready    there is work (atomic rename)      issued by the publisher or by reconcile
-    NAME.done     proven done                        renamed by the consumer
+    NAME.done     proven done, or given up with a    renamed by the consumer
+                  label, which is the reason inside
     NAME.failed   a person must look; reason inside  renamed by the consumer
 
 Promises  a queue sees a segment once or more, never zero times; consumers are idempotent.
@@ -20,7 +21,7 @@ READY, DONE, FAILED = ".ready", ".done", ".failed"
 STATES = (READY, DONE, FAILED)
 #: The normalizer reads what came from the venue; the uploader takes everything published.
 QUEUE_KINDS = {
-    "normalize": frozenset({"books", "ledger", "pages", "universe"}),
+    "normalize": frozenset({"books", "frames", "ledger", "pages", "universe"}),
     "upload": frozenset(ROOTS),
 }
 
@@ -63,6 +64,43 @@ def read(path: Path) -> Ticket | None:
         return None
 
 
+class Queue(msgspec.Struct, frozen=True, kw_only=True):
+    """One consumer's tickets, counted by state; `failed` is the reason by name."""
+
+    queue: str
+    ready: int
+    ready_bytes: int
+    oldest_s: float | None
+    done: int
+    failed: dict[str, str]
+
+
+def counted(data: DataDir, queue: str, wall_ns: int) -> Queue:
+    """How a queue stands; what its consumer moves on meanwhile is left out."""
+    ready = waiting(data, queue)
+    began = [each for each in map(_changed_ns, ready) if each is not None]
+    return Queue(
+        queue=queue,
+        ready=len(ready),
+        ready_bytes=sum(each.bytes for each in map(read, ready) if each is not None),
+        oldest_s=round((wall_ns - min(began)) / 1e9, 1) if began else None,
+        done=len(waiting(data, queue, DONE)),
+        failed={path.stem: _reason(path) for path in waiting(data, queue, FAILED)},
+    )
+
+
+def _changed_ns(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+def _reason(path: Path) -> str:
+    ticket = read(path)
+    return "not a ticket" if ticket is None else ticket.reason or "no reason given"
+
+
 def finish(path: Path) -> None:
     """Mark a ready ticket as proven done."""
     durable.move(path, path.with_suffix(DONE))
@@ -70,10 +108,19 @@ def finish(path: Path) -> None:
 
 def fail(path: Path, reason: str) -> None:
     """Set a ready ticket aside for a person, with the reason inside."""
+    _move(path, FAILED, reason)
+
+
+def settle(path: Path, reason: str) -> None:
+    """Close a failed ticket that a person has decided on, with the reason inside."""
+    _move(path, DONE, reason)
+
+
+def _move(path: Path, state: str, reason: str) -> None:
     ticket = read(path)
     if ticket is not None:
         durable.replace(path, encode(msgspec.structs.replace(ticket, reason=reason)))
-    durable.move(path, path.with_suffix(FAILED))
+    durable.move(path, path.with_suffix(state))
 
 
 def retry(path: Path) -> None:

@@ -25,7 +25,7 @@ from workers.edge.world import World
 
 NS_PER_S = 1_000_000_000
 #: Ends that we chose: what follows them needs no pause.
-OURS = frozenset({"rotated", "freeze", "unwanted", "disk_full", "disk_guard", "stop"})
+OURS = frozenset({"rotated", "freeze", "unwanted", "disk_guard", "stop"})
 #: A freeze that follows the market to the next connection is no reason for many more: the pause
 #: after a replacement, doubled up to five times, and how long without a freeze ends the doubling.
 _THAW_S, _THAWED_S = 4, 300
@@ -76,10 +76,10 @@ class Leg:
         """Carry these markets from now, and no others."""
         self.groups.want(markets)
 
-    def close(self, cause: str) -> None:
+    def close(self, cause: str, detail: str) -> None:
         """End every connection; `tend` opens new ones."""
         for name in [*self.links]:
-            self._feed.close(name, cause)
+            self._feed.close(name, cause, detail)
 
     def tend(self) -> None:
         """Open, subscribe, renew, let go: whatever is due."""

@@ -145,10 +145,10 @@ class Switchboard:
         for link in self.links():
             link.write_heard(wall_ns)
 
-    def close(self, cause: str) -> None:
+    def close(self, cause: str, detail: str) -> None:
         """End every connection; `tend` opens new ones."""
         for leg in self.legs:
-            leg.close(cause)
+            leg.close(cause, detail)
 
     def shutdown(self, cause: str) -> None:
         """End every connection for good."""

@@ -26,11 +26,12 @@ Seeds = Callable[[str, int], Iterator[tuple[bytes, str]]]
 class _Pending:
     """Rows of one market that are not in its segment yet; `first` and `last` in wall ns."""
 
-    __slots__ = ("first", "last", "lines", "segment")
+    __slots__ = ("first", "last", "rows", "segment", "text")
 
     def __init__(self, segment: OpenSegment, wall_ns: int) -> None:
         self.segment, self.first, self.last = segment, wall_ns, wall_ns
-        self.lines: list[bytes] = []
+        # One buffer: kept by themselves, the rows would be spread over memory.
+        self.text, self.rows = bytearray(), 0
 
 
 class Tape:
@@ -96,7 +97,8 @@ class Tape:
         story.saw_event(kind, connection)
         if request:
             story.saw_request(request, 200)
-        pending.lines.append(line)
+        pending.text += line
+        pending.rows += 1
         pending.last = wall_ns
         self._bytes += len(line)
         if self._bytes > _PENDING_MAX_BYTES:
@@ -116,14 +118,15 @@ class Tape:
         if not segment.story.rows:
             for line, connection in self._seeds(market, wall_ns):
                 segment.story.saw_event("snapshot", connection)
-                pending.lines.append(line)
+                pending.text += line
+                pending.rows += 1
         return pending
 
     def write_out(self) -> None:
         """Put what was taken into the segments."""
         for each in self._pending.values():
             first, last = (each.first // NS_PER_MS, each.first), (each.last // NS_PER_MS, each.last)
-            each.segment.append_all(each.lines, first=first, last=last)
-            self.rows += len(each.lines)
+            each.segment.append_all(bytes(each.text), each.rows, first=first, last=last)
+            self.rows += each.rows
         self._pending.clear()
         self._bytes = 0

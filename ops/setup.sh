@@ -5,6 +5,9 @@
 #   ops/setup.sh report   and what draws the pictures of `orderbooks quality`
 #   ops/setup.sh dev      and what testing needs
 #   ops/setup.sh clients  .venv-clients: the official clients that the tests point at the venue
+#   ops/setup.sh rivals   .venv-rivals: what tests/bench measures the streamer against
+#   ops/setup.sh sentry   .venv-sentry: a Sentry-compatible server for `make sentry-e2e`
+#   ops/setup.sh k8s      .venv-k8s: the schemas of the Kubernetes API for `make k8s-check`
 #
 # Needs python3 (3.11 or newer) with venv, and no root. Uses uv when it is there, else pip.
 # Safe to run twice: with nothing changed it does nothing. Touches nothing but its environment.
@@ -21,15 +24,18 @@ case $kind in
     run) lock=requirements.lock ;;
     report) lock=requirements-report.lock ;;
     dev) lock=requirements-dev.lock ;;
-    clients) lock=requirements-clients.lock ;;
-    *) fail "usage: ops/setup.sh [report|dev|clients]" ;;
+    clients | rivals | sentry | k8s) lock=requirements-$kind.lock ;;
+    *) fail "usage: ops/setup.sh [report|dev|clients|rivals|sentry|k8s]" ;;
 esac
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 cd "$root"
 python=${PYTHON:-python3}
-venv=$root/.venv
-[ "$kind" != clients ] || venv=$root/.venv-clients
+# What only tests point at ours has an environment of its own.
+case $kind in
+    clients | rivals | sentry | k8s) venv=$root/.venv-$kind ;;
+    *) venv=$root/.venv ;;
+esac
 
 command -v "$python" >/dev/null 2>&1 ||
     fail "python3 is missing; install it (Debian, Ubuntu: apt install python3 python3-venv)"
@@ -69,7 +75,7 @@ echo "$root" >"$venv/.made-in"
 echo "setup: installing $lock into ${venv##*/} (Python $version)" >&2
 install --require-hashes -r "$lock" || fail "could not install $lock; the lines above say why"
 
-if [ "$kind" = clients ]; then
+if [ "$venv" != "$root/.venv" ]; then
     made_of "$lock" >"$(stamp "$kind")"
     exit 0
 fi

@@ -1,0 +1,139 @@
+"""`make vps-rehearsal`: docs/VPS_DEPLOYMENT.md, word by word, in a machine with its own systemd.
+
+    python -m tests.vps [--folder DIR] [--out DIR] [--until STEP]
+
+Reads     docs/VPS_DEPLOYMENT.md, this checkout (with what is not committed)
+Writes    <out>/vps_rehearsal_<date>.{md,json}; <folder>/, made once; <folder>/run-<time>/, removed
+          when everything passed
+Promises  exit 0 only if every step passed; what was started ends, whatever happens
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.vps import document, image
+from tests.vps.acts import PLAN
+from tests.vps.image import ROOT
+from tests.vps.machine import Machine
+from tests.vps.outside import WIRING, Outside
+from tests.vps.record import PASS, Record, page, utc
+from tests.vps.rehearsal import Rehearsal
+
+NOT_SHOWN = """\
+* The venue is the loopback venue of this checkout: nothing here is evidence about Polymarket.
+* The machine is a container (systemd-nspawn): a systemd, users, files and a network of its own on
+  the kernel of the host. Killing it loses no page cache: it is no power cut.
+* apt reads packages that were fetched beforehand from a directory (file:/media/packages), pip
+  wheels from another (PIP_NO_INDEX, PIP_FIND_LINKS): no package index was asked. The repository is
+  a directory, too.
+* The settings take plain http from the machine itself alone, so a relay on its loopback
+  (systemd-socket-proxyd) stands before the cable: no DNS and no TLS on the way to the venue.
+* Settings differ from the shipped ones in the venue's addresses, the remote (an S3 served by rclone
+  outside), and Sentry's check-in each 30 s.
+* The host has cgroups of version 1: MemoryHigh and MemoryMax stand in the unit, and were not seen to
+  be enforced. chronyd does not run in a container: it may not set the clock.
+* It lasts minutes. What a day does is `orderbooks soak`'s to show.
+"""
+#: Without these nothing after them can be shown.
+GROUND = ("boot", "doc: Install", "doc: Settings")
+
+
+def main() -> int:
+    """Make the image, enter a network without a way out, take the steps."""
+    arguments = _arguments()
+    blocks = list(document.blocks((ROOT / "docs/VPS_DEPLOYMENT.md").read_text()))
+    if not arguments.inside:
+        image.check_tools()
+        lines = [line for block in blocks for line in block.commands]
+        image.make(arguments.folder, image.packages_of(lines))
+        words = [sys.executable, "-m", "tests.vps", *sys.argv[1:], "--inside"]
+        os.execvp("unshare", ["unshare", "--net", "--", *words])
+    run = arguments.folder / f"run-{int(time.time())}"
+    run.mkdir()
+    record = _rehearse(arguments, run, blocks)
+    told = record.told()
+    arguments.out.mkdir(exist_ok=True)
+    name = arguments.out / f"vps_rehearsal_{utc(record.began_s)[:10]}"
+    name.with_suffix(".json").write_text(json.dumps(told, indent=1) + "\n")
+    name.with_suffix(".md").write_text(page(told, NOT_SHOWN))
+    print(f"{told['result']}  {name}.md")
+    if told["result"] != PASS:
+        print(f"the machine's disk: {run}")
+        return 1
+    shutil.rmtree(run)
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.vps", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path("/var/tmp/orderbooks-vps"))
+    parser.add_argument("--out", type=Path, default=ROOT / "reports")
+    parser.add_argument("--until", choices=[name for name, *_ in PLAN], help="the last step")
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _rehearse(arguments: argparse.Namespace, run: Path, blocks: list[document.Block]) -> Record:
+    repository = run / "repository"
+    commit = _repository(repository)
+    about = {"commit": commit, "python": image.PYTHON, "suite": image.SUITE}
+    record = Record({name: meaning for name, meaning, _ in PLAN}, about)
+    media = {
+        "packages": arguments.folder / "packages",
+        "wheels": arguments.folder / "wheels",
+        "repository": repository,
+    }
+    there = Outside(run)
+    machine = Machine(run, arguments.folder / "base", media, WIRING)
+    try:
+        rehearsal = Rehearsal(machine, there, blocks, repository)
+        for name, _, act in PLAN:
+            with record.step(name) as step:
+                act(rehearsal, step)
+            if name == arguments.until or (name in GROUND and step.result != PASS):
+                break
+    finally:
+        machine.close()
+        there.close()
+    return record
+
+
+def _repository(folder: Path) -> str:
+    """A clone of this checkout as it lies here; what it is a clone of."""
+    subprocess.run(["git", "clone", "-q", "--no-hardlinks", str(ROOT), str(folder)], check=True)
+    listed = (
+        "git",
+        "-C",
+        str(ROOT),
+        "ls-files",
+        "-z",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+    )
+    names = subprocess.run(listed, check=True, capture_output=True, text=True).stdout
+    for path in (each for each in folder.iterdir() if each.name != ".git"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for name in filter(None, names.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    git = ("git", "-C", str(folder))
+    subprocess.run([*git, "add", "--all"], check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    commit = head.stdout.strip()
+    if subprocess.run([*git, "diff", "--cached", "--quiet"], check=False).returncode == 0:
+        return commit
+    who = ("-c", "user.name=rehearsal", "-c", "user.email=rehearsal@localhost")
+    subprocess.run([*git, *who, "commit", "-q", "-m", "What was not committed"], check=True)
+    return f"{commit} and changes that were not committed"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

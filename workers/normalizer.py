@@ -8,6 +8,7 @@ Promises  each row of each segment is in force once, whatever dies when; a segme
           this process stays small: the work is done by one short-lived child at a time
 Fails     a segment that is unfit        → its ticket is .failed with the reason, others go on
           an hour's evidence is damaged  → it has no table of gaps, one alert, others go on
+          … and a label calls it invalid → its ticket is .done with the label's reason, no alert
           a job that dies, a full disk   → tried again with pauses, with ever fewer segments
           another normalizer alive       → waits for it
 Never     changes or removes anything of raw; rounds a number; fills a gap
@@ -25,7 +26,7 @@ from workers.edge.derived import hours, shelf
 from workers.edge.derived.closing import Closing
 from workers.edge.derived.shelf import Batch
 from workers.edge.derived.shift import Job, Told, derive, tidy
-from workers.edge.derived.waiting import Waiting, Waits
+from workers.edge.derived.waiting import Waiting, Waits, give_up
 from workers.edge.lifecycle import Bench
 from workers.edge.offload import ledger
 from workers.edge.spool import locks, tickets
@@ -92,6 +93,7 @@ class Normalizer:
 
     def _begin(self) -> None:
         now_ms = self._world.wall_ns() // NS_PER_MS
+        self._give_up_labelled()
         waits = self._waiting.look(now_ms=now_ms)
         batches = self._due(waits, now_ms)
         if batches:
@@ -113,6 +115,15 @@ class Normalizer:
             self._names, self._tidies = [], []
             released = partial(ledger.released, self._data, [])
             self._job = self._start(self._closing.work(self._closes, released))
+
+    def _give_up_labelled(self) -> None:
+        """What a person has decided is no failure any more."""
+        given_up = give_up(self._data)
+        for name, reason in given_up.items():
+            self._bench.tell("segment_given_up", name=name, reason=reason)
+        if given_up:
+            self._counters["given_up"] += len(given_up)
+            self._conditions.pop("derive", None)
 
     def _start(self, work: Any) -> Job:  # noqa: ANN401 - a function that only the job knows
         return Job(work, Batch(self._data, self._bench.writer.versions, self._world.wall_ns()))

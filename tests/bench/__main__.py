@@ -5,7 +5,7 @@ python -m tests.bench [speed|lateness|memory|offload …]
 
 import sys
 
-from tests.bench import lateness, memory, missed, offload, read, speed
+from tests.bench import lateness, memory, missed, offload, read, speed, stream
 
 BENCHES = {
     "speed": speed,
@@ -14,6 +14,7 @@ BENCHES = {
     "offload": offload,
     "read": read,
     "missed": missed,
+    "stream": stream,
 }
 
 

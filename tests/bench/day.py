@@ -8,13 +8,17 @@ collector does: the books segments are the same, the ledgers are not, and no ben
 import gzip
 import json
 import random
+import re
 from collections.abc import Iterator
+from functools import cache
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 
 from tests.tools.archives import HOUR_MS, Fleet, S, market
 from tests.venue.bookhash import render
+from workers.core.amounts import MICROS, micros, shortest
 from workers.core.cadence import Phase
 from workers.core.instants import ms_text
 from workers.core.markets import Market, Token
@@ -25,18 +29,20 @@ DAY_MS = HOUR_MS // 86_400_000 * 86_400_000
 TICKS, WARM_S = 660, 300
 TAIL = '"min_order_size":"5","tick_size":"0.01","neg_risk":false,"last_trade_price":"0.480"}'
 State = tuple[str, str]
+_PRICE = re.compile(r'"price":"([0-9.]+)"')
 
 
 def states() -> list[State]:
-    """Bids and asks of consecutive states of one token, as JSON text."""
+    """Bids and asks of consecutive states of one token, as JSON text; neither is empty."""
     path = Path(__file__).parents[3] / CAPTURE
     if not path.exists():
-        return list(_walk())
+        return list(islice(_walk(), 5 * TICKS))
     found: dict[str, list[State]] = {}
     for line in gzip.decompress(path.read_bytes()).splitlines():
         frame = json.loads(json.loads(line)["raw"])
         sides = tuple(json.dumps(frame[each], separators=(",", ":")) for each in ("bids", "asks"))
-        found.setdefault(frame["asset_id"], []).append(sides)  # type: ignore[arg-type]
+        if "[]" not in sides:
+            found.setdefault(frame["asset_id"], []).append(sides)  # type: ignore[arg-type]
     return max(found.values(), key=len)
 
 
@@ -82,7 +88,8 @@ def make(root: Path, markets: int) -> list[Market]:
         worker = fleet.collector(first_ms - 30 * S)
         for tick in range(TICKS):
             due_ms = first_ms + tick * S
-            body = _body(each, told, number * 37 + tick, due_ms)
+            # On where the market before it ended: no two markets of a real day share their sizes.
+            body = _body(each, told, number * TICKS + tick, due_ms)
             worker.tick(due_ms, change=lambda _, body=body: body)
         worker.stop(first_ms + TICKS * S)
         locks.release_all()
@@ -90,13 +97,24 @@ def make(root: Path, markets: int) -> list[Market]:
 
 
 def _body(each: Market, told: list[State], at: int, due_ms: int) -> bytes:
-    bids, asks = told[at % len(told)]
+    state = told[at % len(told)]
     books = [
         render(
             f'{{"market":"{each.condition_id}","asset_id":"{token.token_id}",'
             f'"timestamp":"{due_ms - 200}","hash":"',
             f'","bids":{bids},"asks":{asks},{TAIL}',
         ).raw
-        for token in each.tokens
+        for token, (bids, asks) in zip(each.tokens, (state, mirrored(state)), strict=True)
     ]
     return b"[" + b",".join(books) + b"]"
+
+
+@cache
+def mirrored(state: State) -> State:
+    """The other outcome's book: who bids p for one asks 1 - p for the other."""
+    bids, asks = (_PRICE.sub(_other, side) for side in state)
+    return asks, bids
+
+
+def _other(price: re.Match[str]) -> str:
+    return f'"price":"{shortest(MICROS - micros(price[1]))}"'

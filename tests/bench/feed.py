@@ -13,13 +13,14 @@ import json
 import random
 import socketserver
 import sys
-import time
 from http.server import BaseHTTPRequestHandler
 
 from tests.venue.live import LiveWorld
 from tests.venue.markets import Market, series
 from tests.venue.simulate import Simulation
 
+#: The first poll: the share of books that change hangs on how far its hour is gone.
+BEGIN_MS = 1_776_326_400_000
 HOT_MARKETS, QUIET_MARKETS = 10, 15
 DAY_MS = 86_400_000
 
@@ -88,7 +89,7 @@ class Feed(BaseHTTPRequestHandler):
 
 def main() -> None:
     """Prepare, announce, serve until killed."""
-    bodies, tokens = polls(int(sys.argv[1]), time.time_ns() // 1_000_000)
+    bodies, tokens = polls(int(sys.argv[1]), BEGIN_MS)
     Feed.bodies = tuple((body, gzip.compress(body, 5)) for body in bodies)
     server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Feed)
     url = f"http://127.0.0.1:{server.server_address[1]}"

@@ -149,4 +149,5 @@ class Finder:
     def end(self) -> None:
         self.venue.stop()
         self.venue.ledger.close()
+        self.venue.channel_ledger.close()
         os.close(self._log_fd)

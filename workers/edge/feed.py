@@ -139,8 +139,6 @@ class Feed:
                     max_frame_size=2 * self.limits.message_bytes,
                     extra_headers={"User-Agent": self._user_agent},
                     max_redirects=0,
-                    # aiofastnet reads on while there is anything, up to all that the kernel holds.
-                    use_aiofastnet=False,
                 )
         except TimeoutError:
             line.ended("timeout", f"not open within {self.limits.connect_timeout_s} s")

@@ -33,7 +33,7 @@ from workers.core.coverage import (
     written_ms,
 )
 from workers.core.errors import NeedsAPerson
-from workers.core.evidence import Damaged
+from workers.core.evidence import Damaged, Offloaded
 from workers.core.instants import NS_PER_MS, moment_ms, ms_text
 from workers.core.stream_coverage import STREAM_HEAD, MarketStream, stream_json, stream_rows
 from workers.edge import terminal
@@ -175,7 +175,10 @@ def _streamed(
         return reader.stream_coverage(from_ms * NS_PER_MS, until_ms * NS_PER_MS, market)
     except Damaged as error:
         unreadable.append(f"{error.path}: {error.what}")
-        return []
+    except Offloaded:
+        # Who was listed then lies on the remote: the report says already where it is cut.
+        pass
+    return []
 
 
 def _gathered(data: DataDir, from_ms: int, until_ms: int) -> Gathered:

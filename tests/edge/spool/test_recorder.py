@@ -55,6 +55,20 @@ def test_ledgers_are_published_after_the_books_they_speak_of(bench):
     assert ["books", "ledger"] == [each.kind for each in bench.manifests()]
 
 
+def test_rows_held_back_are_added_before_the_ledger_is_flushed(bench):
+    held = [b'{"at_wall_ns":2}\n']
+
+    def add() -> None:
+        while held:
+            bench.recorder.append(LEDGER, held.pop(), due_ms=0, wall_ns=WALL_NS)
+
+    segment = bench.recorder.append(LEDGER, b'{"at_wall_ns":1}\n', due_ms=0, wall_ns=WALL_NS)
+    bench.recorder.before_flush = add
+    bench.tend()
+
+    assert (2, 2) == (segment.story.rows, segment.flushed_rows)
+
+
 def test_a_row_is_in_the_file_after_the_flush_interval_and_on_disk_after_the_sync(bench):
     segment = bench.recorder.append(LEDGER, b'{"at_wall_ns":1}\n', due_ms=0, wall_ns=WALL_NS)
     bench.tend()

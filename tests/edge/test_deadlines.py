@@ -20,7 +20,10 @@ def test_work_that_takes_too_long_is_ended_and_the_signal_is_as_before():
     with pytest.raises(DeadlinePassed):
         Alarm().during(0.01, lambda: busy(60))
 
-    assert (signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL)[1]) == (before, 0)
+    assert (signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL)[1]) == (
+        before,
+        0,
+    )
     assert Alarm().during(60, lambda: 7) == 7
 
 

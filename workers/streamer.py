@@ -8,7 +8,8 @@ Promises  every message is archived as it came; every book is checked against th
           words; while a token's book is not known to be right, the ledger says so and why
 Fails     a connection ends    → another, with full jitter; the interval is a gap in the ledger
           a market is frozen   → another connection takes over while the old one goes on
-          disk full, or guard  → connections are closed, and say so
+          disk full            → rows wait in memory; at `inbox_bytes` connections are closed
+          disk guard           → connections are closed, and say so
           REST away            → the stream is recorded on, checked by its own hashes alone
 Never     asks for a market of another shard, re-serialises an event, takes PONG for data
 """
@@ -77,7 +78,7 @@ class Streamer:
         self._anchor = Anchor(world.wall_ns(), mono_ns)
         self._listened_mono_ns = self._up_mono_ns = mono_ns
         self._look_mono_ns = self._verify_mono_ns = mono_ns
-        self._heard_mono_ns = mono_ns
+        self._heard_mono_ns, self._deaf_ns = mono_ns, 0
         self._diary.started(
             world.wall_ns(),
             mono_ns,
@@ -88,9 +89,9 @@ class Streamer:
 
     def step(self) -> int:
         """Listen for a moment, write what came, then look after books, connections and files."""
-        self._note_stall()
         self._board.listen(self._world.mono_ns() + LISTEN_NS)
-        mono_ns = self._listened_mono_ns = self._world.mono_ns()
+        mono_ns = self._world.mono_ns()
+        self._note_stall(mono_ns)
         if mono_ns >= self._look_mono_ns:
             self._look_mono_ns = mono_ns + NS_PER_S
             self._look_around(mono_ns)
@@ -116,14 +117,19 @@ class Streamer:
             self._board.write_heard()
         self._bench.tend()
 
-    def _note_stall(self) -> None:
-        """Say that nobody listened: receive times of what comes next are late."""
-        deaf_ns = self._world.mono_ns() - self._listened_mono_ns
-        if deaf_ns >= STALLED_NS and self._board.links():
-            self._stalls += 1
-            wall_ns = self._world.wall_ns()
-            self._diary.write(Stalled(at_wall_ns=wall_ns, for_ns=deaf_ns), wall_ns)
-            self._bench.tell("stream_stalled", for_ms=deaf_ns // NS_PER_MS)
+    def _note_stall(self, mono_ns: int) -> None:
+        """Say that nobody listened: receive times in that span are late.
+
+        What was told meanwhile comes with two listenings: the first may end before it began.
+        """
+        since_ns, self._listened_mono_ns = mono_ns - self._listened_mono_ns, mono_ns
+        if since_ns >= STALLED_NS + LISTEN_NS and self._board.links():
+            self._deaf_ns += since_ns
+        elif self._deaf_ns:
+            wall_ns, for_ns = self._world.wall_ns(), self._deaf_ns + since_ns
+            self._stalls, self._deaf_ns = self._stalls + 1, 0
+            self._diary.write(Stalled(at_wall_ns=wall_ns, for_ns=for_ns), wall_ns)
+            self._bench.tell("stream_stalled", for_ms=for_ns // NS_PER_MS)
 
     def _look_around(self, mono_ns: int) -> None:
         """Once a second: the clock, the universe, who is wanted, what is asked for."""
@@ -184,18 +190,26 @@ class Streamer:
             self._tape.drop(gone)
 
     def _pause_or_go_on(self) -> None:
-        """Close every connection while the disk refuses, or the guard says so."""
+        """Close every connection while no more can wait for the disk, or the guard says so."""
         level = self._guard.level(self._world.wall_ns())
         if level != self._level:
             self._level = level
             self._bench.tell("guard_obeyed", level=level)
-        cause = "disk_full" if self._bench.recorder.trouble else ""
-        cause = cause or ("disk_guard" if level == "pause" else "")
+        detail = self._overflowing()
+        cause = "overflow" if detail else "disk_guard" if level == "pause" else ""
         if cause and not self._paused_by:
-            self._board.close(cause)
+            self._board.close(cause, detail)
             if cause == "disk_guard":
                 self._tape.seal("guard")
         self._paused_by = cause
+
+    def _overflowing(self) -> str:
+        """What the disk said, once more waits for it than may; until it takes everything."""
+        recorder = self._bench.recorder
+        if recorder.trouble is None:
+            return ""
+        is_full = recorder.pending_bytes > self._settings.inbox_bytes
+        return recorder.trouble.reason if is_full or self._paused_by == "overflow" else ""
 
     def _seeds(self, market: str, wall_ns: int) -> Iterator[tuple[bytes, str]]:
         """What is known of a market where a segment of it begins."""

@@ -106,7 +106,7 @@ class Repeated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
 
 
 class Stalled(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="stalled"):
-    """The worker listened to nothing for so long: receive times after it are late."""
+    """Nobody listened for so long, up to that moment: receive times in that span are late."""
 
     at_wall_ns: int
     for_ns: int

@@ -100,7 +100,7 @@ class Stage:
         self.remote_folder = folder / "remote"
         self.restored = folder / "restored"
         self.config = folder / "orderbooks.yaml"
-        self.url = ""
+        self.url = self.ws_url = ""
         self._overrides = overrides or {}
         self._processes: list[subprocess.Popen[bytes]] = []
 
@@ -109,14 +109,16 @@ class Stage:
         command = ["-m", "tests.venue", "--state-dir", str(self.truth_folder), *arguments]
         venue = self._start(command, stdout=subprocess.PIPE, log="venue.log")
         assert venue.stdout is not None
-        self.url = json.loads(venue.stdout.readline())["url"]
+        told = json.loads(venue.stdout.readline())
+        self.url, self.ws_url = told["url"], told["ws_url"]
         self.write_config(self.config)
 
     def write_config(self, path: Path, **sections: dict[str, Any]) -> None:
         """Write the settings; `sections` override single ones."""
         settings = SETTINGS | self._overrides
         settings["data_dir"] = str(self.data.root)
-        settings["venue"] = {"gamma_url": self.url, "clob_url": self.url}
+        addresses = {"gamma_url": self.url, "clob_url": self.url, "ws_url": self.ws_url}
+        settings["venue"] = addresses
         settings["offload"] = {**settings["offload"], "remote": str(self.remote_folder)}
         for name, values in sections.items():
             settings[name] = {**settings.get(name, {}), **values}

@@ -50,11 +50,15 @@ class StreamGap(msgspec.Struct, frozen=True):
 
 
 class TokenCovers(msgspec.Struct, frozen=True):
-    """What one token's connections covered, in order; the span in which it was wanted."""
+    """What one token's connections covered, in order; the span in which it was wanted.
+
+    `before` is why nothing was covered at its beginning.
+    """
 
     covered: list[Covered] = []
     from_wall_ns: int = 0
     until_wall_ns: int = 0
+    before: str = STARTING
 
     def at(self, at_ns: int) -> list[Covered]:
         """The covers that hold a moment."""
@@ -79,7 +83,7 @@ class TokenCovers(msgspec.Struct, frozen=True):
 
     def gaps(self) -> Iterator[StreamGap]:
         """Where it was wanted and no connection covered it."""
-        reached_ns, cause = self.from_wall_ns, STARTING
+        reached_ns, cause = self.from_wall_ns, self.before
         for each in self.covered:
             if each.from_wall_ns > reached_ns + 1 and cause not in _UNWANTED:
                 yield StreamGap(reached_ns, each.from_wall_ns, cause)
@@ -104,6 +108,7 @@ class _Watched:
         self.first_ns: int | None = None
         self.last_ns = 0
         self.is_cut = False
+        self.before = STARTING
 
     def begin(self, connection: str, leg: int, at_ns: int) -> None:
         self.open[connection] = (at_ns, leg)
@@ -164,6 +169,8 @@ class Covers:
         if is_told:
             # What is read began before the seed, and the seed stands for what this turn began.
             token.open.pop(row.connection)
+        if not (token.covered or token.open) and row.state != State.SYNCED:
+            token.before = row.reason
         token.end(row.connection, row.since_wall_ns, row.reason)
         if row.state == State.SYNCED:
             token.begin(row.connection, row.leg, row.since_wall_ns)
@@ -209,7 +216,7 @@ def _of(token: _Watched, wanted_until_ns: int) -> TokenCovers:
     covered = sorted(token.covered)
     last_ns = max([token.last_ns, *(each.until_wall_ns for each in covered)])
     until_ns = max(last_ns, wanted_until_ns) if token.is_cut else last_ns
-    return TokenCovers(covered, token.first_ns or 0, until_ns)
+    return TokenCovers(covered, token.first_ns or 0, until_ns, token.before)
 
 
 def causes(gaps: Iterable[StreamGap]) -> dict[str, int]:

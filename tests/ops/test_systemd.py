@@ -1,9 +1,11 @@
 """The unit and the scripts around it, as far as no systemd needs to run (`make vps-rehearsal` does)."""
 
 import configparser
+import os
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -80,18 +82,16 @@ def test_a_script_is_executable_plain_sh_and_stops_at_the_first_error(script: Pa
 
 
 @pytest.mark.parametrize("name", ["release", "install", "upgrade", "rollback", "uninstall"])
-def test_without_root_nothing_is_touched_and_root_is_asked_for(name: str, tmp_path: Path):
-    nobody = tool("setpriv")
-    shutil.copytree(ROOT / "ops", tmp_path / "ops")
-    tmp_path.chmod(0o755)
-    for folder in tmp_path.parents[:2]:
-        folder.chmod(0o755)
-    command = [nobody, "--reuid=65534", "--regid=65534", "--clear-groups", "sh"]
-    said = subprocess.run(
-        [*command, str(tmp_path / "ops" / f"{name}.sh")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_without_root_nothing_is_touched_and_root_is_asked_for(name: str):
+    shell = ["sh"]
+    if os.geteuid() == 0:
+        shell = [tool("setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups", "sh"]
+    # pytest's own folders are closed to others.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        shutil.copytree(ROOT / "ops", f"{folder}/ops")
+        said = subprocess.run(
+            [*shell, f"{folder}/ops/{name}.sh"], capture_output=True, text=True, check=False
+        )
     assert said.returncode == 1
     assert "needs root" in said.stderr

@@ -4,7 +4,7 @@ CONFIG ?= config/orderbooks.yaml
 TYPED := workers tests/venue tests/demo tests/remotes
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev report clients demo run ctl config rivals test crash soak vps-rehearsal sentry-e2e drill k8s-check offload-crash check format bench docs lock clean
+.PHONY: help env env-dev report clients demo run ctl config rivals test crash stream-faults soak vps-rehearsal sentry-e2e drill k8s-check offload-crash check format bench docs lock clean
 .NOTPARALLEL:
 
 help: ## show this list
@@ -57,6 +57,9 @@ crash: env-dev ## kill and starve the spool at every step; about 12 minutes
 
 offload-crash: env-dev ## kill the uploader and rclone 200 times; about 8 minutes
 	@$(PYTHON_BIN) -m tests.crash.offload $(ARGS)
+
+stream-faults: env-dev ## faults of the market channel and deaths in full flow; about five minutes
+	@$(PYTHON_BIN) -m tests.stream_campaign $(ARGS)
 
 soak: env-dev ## a day of windows in 24 minutes, with faults; ARGS=hour: a real hour without
 	@$(PYTHON_BIN) -m tests.soak $(ARGS)

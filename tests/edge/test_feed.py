@@ -2,14 +2,17 @@
 
 import gc
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from tests.edge.ws_peer import CLOSE, CONTINUED, TEXT, Peer, served
+from tests.remotes import certificate
 from workers.core.happenings import CLOSED, HEARD, OPENED, Happening, Limits
 from workers.edge.feed import Feed
 
@@ -191,6 +194,42 @@ def test_a_peer_without_tls_is_told_as_that():
         wire.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         assert "tls" == until(feed, CLOSED)[-1].cause
         wire.close()
+    gc.collect()
+
+
+@pytest.fixture
+def private(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
+    """The TLS of a peer whose authority no system knows, and that authority's certificate."""
+    pair = certificate.make(["localhost"])
+    known, key = tmp_path / "ca.pem", tmp_path / "key.pem"
+    known.write_text(pair.certificate)
+    key.write_text(pair.key)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(known, key)
+    return tls, known
+
+
+def test_a_private_authority_is_trusted_when_the_environment_names_it(
+    private: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
+):
+    tls, known = private
+    monkeypatch.setenv("SSL_CERT_FILE", str(known))
+    with served(talkative, tls=tls) as url, feeding(url) as feed:
+        feed.open("a")
+        until(feed, OPENED)
+        feed.send("a", b"one")
+        assert [b"you said one"] == [each.data for each in until(feed, HEARD)]
+
+
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+def test_an_authority_that_nobody_named_is_refused_as_tls(private: tuple[ssl.SSLContext, Path]):
+    tls, _ = private
+    with served(talkative, tls=tls) as url, feeding(url) as feed:
+        feed.open("a")
+        (closed,) = until(feed, CLOSED)
+        assert ("tls", True) == (closed.cause, "CERTIFICATE_VERIFY_FAILED" in closed.detail)
     gc.collect()
 
 

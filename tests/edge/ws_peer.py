@@ -7,6 +7,7 @@ import base64
 import contextlib
 import hashlib
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 
@@ -56,15 +57,20 @@ class Peer:
 
 
 @contextlib.contextmanager
-def served(handle: Callable[[Peer], None], answer: bytes = b"") -> Iterator[str]:
+def served(
+    handle: Callable[[Peer], None], answer: bytes = b"", tls: ssl.SSLContext | None = None
+) -> Iterator[str]:
     """The address of a server whose connections a function serves, each in a thread."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve(wire: socket.socket) -> None:
             with wire, contextlib.suppress(OSError):
-                peer = Peer(wire)
-                peer.upgrade(answer)
-                handle(peer)
+                if tls is not None:
+                    wire = tls.wrap_socket(wire, server_side=True)
+                with wire:
+                    peer = Peer(wire)
+                    peer.upgrade(answer)
+                    handle(peer)
 
         def accept() -> None:
             with contextlib.suppress(OSError):
@@ -73,5 +79,6 @@ def served(handle: Callable[[Peer], None], answer: bytes = b"") -> Iterator[str]
                     threading.Thread(target=serve, args=(wire,), daemon=True).start()
 
         threading.Thread(target=accept, daemon=True).start()
-        yield f"ws://127.0.0.1:{listening.getsockname()[1]}/ws/market"
+        scheme, host = ("ws", "127.0.0.1") if tls is None else ("wss", "localhost")
+        yield f"{scheme}://{host}:{listening.getsockname()[1]}/ws/market"
         listening.shutdown(socket.SHUT_RDWR)

@@ -5,15 +5,17 @@ project itself says of gaps is not asked.
 """
 
 import json
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from tests.rig import Rig
 from tests.venue import Venue
 from tests.venue.channel_truth import ChangeRow
-from workers.core.frames import read_frame, read_frame_row
+from workers.core.frames import FrameRow, read_frame, read_frame_row
 from workers.core.ledger import Row
 from workers.core.rebuilt import Rebuilt
 from workers.core.stream_rows import Closed, Heard, Turned
@@ -31,6 +33,7 @@ class Gap:
     from_ns: int
     until_ns: int
     causes: frozenset[str]
+    told_ns: int = 0
 
 
 def keys_of(event: dict[str, Any]) -> Iterator[Key]:
@@ -71,6 +74,12 @@ class Archive:
         """Ledger rows of one kind."""
         return [row for row in self.ledger if isinstance(row, kind)]
 
+    @cached_property
+    def verdicts(self) -> dict[Key, set[str]]:
+        """What the hash of every state says, by its key."""
+        return verdicts_of(self.rows)
+
+    @cached_property
     def covered(self) -> dict[str, list[tuple[int, int, str]]]:
         """By token: from when to when a connection covered it, and what ended that."""
         ends: dict[str, tuple[int, str]] = {}
@@ -93,55 +102,77 @@ class Archive:
     def gaps(self, token_id: str, until_ns: int) -> list[Gap]:
         """What no connection covered of a token, up to a moment."""
         found, reached, causes = [], 0, frozenset({"start"})
-        for from_ns, to_ns, cause in sorted(self.covered().get(token_id, [])):
+        for from_ns, to_ns, cause in sorted(self.covered.get(token_id, [])):
             if from_ns > reached:
-                found.append(Gap(reached, from_ns, causes))
+                found.append(Gap(reached, from_ns, causes, self._told_ns(reached)))
             if to_ns >= reached:
                 reached, causes = to_ns, frozenset({cause})
-        return [*found, Gap(reached, until_ns, causes)] if reached < until_ns else found
-
-    def verdicts(self) -> dict[Key, set[str]]:
-        """Every state of every connection rebuilt, and its hash checked, whatever failed before."""
-        books: dict[tuple[str, str], Rebuilt] = {}
-        tails: dict[str, Tails] = defaultdict(Tails)
-        found: dict[Key, set[str]] = defaultdict(set)
-        for row in self.rows:
-            told = json.loads(row.raw)
-            if row.origin == "rest" or told.get("event_type") == "book":
-                key = (row.connection, told["asset_id"])
-                if row.origin == "event" or row.verdict == "not_synced":
-                    books[key] = Rebuilt(told["market"], told["asset_id"], row.raw)
-            if row.origin != "event":
-                continue
-            event = read_frame(row.raw).events[0]
-            tails[event.market].traded(told.get("price", ""))
-            hashes = {each.token_id: each.hash for each in event.changes}
-            for change in event.changes:
-                if (row.connection, change.token_id) in books:
-                    books[row.connection, change.token_id].apply(change)
-            if event.type == "book":
-                hashes[event.token_id] = told["hash"]
-            for each in keys_of(told):
-                book = books.get((row.connection, each[1]))
-                if book is not None and each[1] in hashes:
-                    prefix, said = book.prefix(event.timestamp), hashes[each[1]]
-                    known = tails[event.market]
-                    is_right = known.is_known(prefix, said) or known.find(prefix, said)
-                    found[each].add("verified" if is_right else "failed")
+        if reached < until_ns:
+            found.append(Gap(reached, until_ns, causes, self._told_ns(reached)))
         return found
+
+    @cached_property
+    def _lags(self) -> list[tuple[int, int]]:
+        """When each event was heard, and when the venue had said it; in the order heard."""
+        events = [row for row in self.rows if row.origin == "event"]
+        said_ns = [int(event.get("timestamp") or 0) * 1_000_000 for event in self.events]
+        return sorted((row.recv_wall_ns, at) for row, at in zip(events, said_ns, strict=True))
+
+    def _told_ns(self, at_ns: int) -> int:
+        """The venue's time of the newest of what was heard in the second before a moment."""
+        until = bisect_right(self._lags, (at_ns, at_ns))
+        since = bisect_left(self._lags, (at_ns - 1_000_000_000, 0))
+        return max((said_ns for _, said_ns in self._lags[since:until]), default=at_ns)
+
+
+def verdicts_of(rows: Iterable[FrameRow]) -> dict[Key, set[str]]:
+    """Every state of every connection rebuilt, and its hash checked, whatever failed before.
+
+    A seed of ours is stood upon only where rows begin in the middle of a connection.
+    """
+    books: dict[tuple[str, str], Rebuilt] = {}
+    tails: dict[str, Tails] = defaultdict(Tails)
+    found: dict[Key, set[str]] = defaultdict(set)
+    for row in rows:
+        told = json.loads(row.raw)
+        if row.origin != "event" or told.get("event_type") == "book":
+            key = (row.connection, told["asset_id"])
+            is_needed = row.verdict == "not_synced" if row.origin == "rest" else key not in books
+            if row.origin == "event" or is_needed:
+                books[key] = Rebuilt(told["market"], told["asset_id"], row.raw)
+        if row.origin != "event":
+            continue
+        event = read_frame(row.raw).events[0]
+        tails[event.market].traded(told.get("price", ""))
+        hashes = {each.token_id: each.hash for each in event.changes}
+        for change in event.changes:
+            if (row.connection, change.token_id) in books:
+                books[row.connection, change.token_id].apply(change)
+        if event.type == "book":
+            hashes[event.token_id] = told["hash"]
+        for each in keys_of(told):
+            book = books.get((row.connection, each[1]))
+            if book is not None and each[1] in hashes:
+                prefix, said = book.prefix(event.timestamp), hashes[each[1]]
+                known = tails[event.market]
+                is_right = known.is_known(prefix, said) or known.find(prefix, said)
+                found[each].add("verified" if is_right else "failed")
+    return found
 
 
 @dataclass(frozen=True)
 class Judgement:
     """The venue's changes of some tokens: archived, missing in a gap by its cause, or nowhere.
 
-    `hidden`: the next event that came made it good before the ledger could notice. It is a whole
-    book, or its hash proves the whole book after it, or fails, which the tables then say of it.
+    `hidden`, by why the ledger could not notice: what came next is a whole `book`; or its hash
+    proves the book without what is missing (`verified`); or the hash has `failed`, which the tables
+    say of it, and was mended before the next look. `late`: the connection lagged when it ended, and
+    the gap, which is told in times of receipt, begins after the venue had said it.
     """
 
     archived: int
     lost: dict[str, int]
-    hidden: int
+    hidden: dict[str, int]
     unexplained: list[ChangeRow]
 
 
@@ -154,22 +185,27 @@ def judge(archive: Archive, venue: Venue, token_ids: Iterable[str], *, until_ns:
     for change in venue.channel_truth.changes():
         if change.kind in ("price_change", "book"):
             changes[change.token_id].append(change)
-    archived, hidden, lost, unexplained = 0, 0, Counter[str](), list[ChangeRow]()
-    verdicts = archive.verdicts()
+    archived, unexplained = 0, list[ChangeRow]()
+    hidden, lost = Counter[str](), Counter[str]()
     for token_id in token_ids:
         gaps = archive.gaps(token_id, until_ns + 10**12)
         told = set[str]()
         for change in reversed(changes[token_id]):
             if all(key in archive.keys for key in keys_of_truth(change)):
                 archived += 1
-                told = {change.kind, *(v for key in keys_of_truth(change) for v in verdicts[key])}
+                told = {
+                    change.kind,
+                    *(v for key in keys_of_truth(change) for v in archive.verdicts[key]),
+                }
             elif causes := _inside(gaps, change.at_wall_ns):
                 lost.update(causes)
-            elif told & {"book", "verified", "failed"}:
-                hidden += 1
+            elif any(g.told_ns <= change.at_wall_ns <= g.from_ns for g in gaps):
+                hidden["late"] += 1
+            elif why := [each for each in ("book", "failed", "verified") if each in told]:
+                hidden[why[0]] += 1
             else:
                 unexplained.append(change)
-    return Judgement(archived, dict(lost), hidden, unexplained)
+    return Judgement(archived, dict(lost), dict(hidden), unexplained)
 
 
 def _inside(gaps: Sequence[Gap], at_ns: int) -> frozenset[str]:

@@ -1,0 +1,168 @@
+"""Holds the streamer to its promises when its machine fails it: death, no room, no time."""
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.disks import DISK_BYTES, is_mounted
+from tests.processes.stream_oracle import Archive, keys_of, verdicts_of
+from tests.processes.stream_rig import Run, running
+from tests.rig import wait_for
+from workers.core.frames import FrameRow, read_frame_row
+from workers.core.stream_rows import Closed, Stalled
+from workers.edge.spool import reader
+
+NS_PER_S = 1_000_000_000
+
+
+def _fill(place: Path) -> None:
+    """Take all the room that is left; bounded by the size of the small disk."""
+    assert is_mounted(place)
+    with (place / "ballast").open("ab", buffering=0) as file:
+        for _ in range(2 * DISK_BYTES // 4096):
+            try:
+                file.write(bytes(4096))
+            except OSError:
+                return
+
+
+@pytest.fixture
+def cramped(tmp_path: Path, small_disk: Path) -> Iterator[Run]:
+    with running(tmp_path, 4, changes_per_s=60, disk=small_disk / "r") as run:
+        yield run
+
+
+def test_a_full_disk_costs_nothing_until_the_buffer_is_full_and_then_a_gap(cramped: Run):
+    run, disk = cramped, cramped.rig.folder.parent
+    run.start(inbox_bytes=200_000, message_max_bytes=131_072)
+
+    _fill(disk)
+    wait_for(lambda: run.rig.log_text().count("disk_refused"), what="a refusal")
+    (disk / "ballast").unlink()
+    wait_for(lambda: run.rig.log_text().count("disk_recovered"), what="the room")
+    run.hears(100)
+    assert 0 == run.beat().counters["closed"]
+
+    _fill(disk)
+    wait_for(lambda: "overflow" in run.rig.log_text(), limit_s=120, what="the overflow")
+    run.rests(0.5)
+    (disk / "ballast").unlink()
+    wait_for(lambda: 1 == run.beat().counters["closed"], what="a heartbeat after it")
+    wait_for(lambda: run.beat().counters["connections"] and run.is_synced(), what="every book")
+    run.hears(100)
+
+    archive = run.stop()
+
+    (closed,) = [each for each in archive.of(Closed) if each.cause != "stop"]
+    assert ("overflow", True) == (closed.cause, "No space left" in closed.detail)
+    found = run.judged(archive)
+    assert [] == found.unexplained
+    assert found.lost["overflow"] > 0
+    assert set(found.lost) <= {"start", "stop", "overflow"}
+    assert 0 == run.orderbooks("verify")[0]
+
+
+@pytest.fixture
+def hurried(tmp_path: Path) -> Iterator[Run]:
+    with running(tmp_path, 10, changes_per_s=150) as run:
+        yield run
+
+
+def test_a_streamer_killed_in_full_flow_loses_one_flush_at_most(hurried: Run):
+    """How fast the flow is depends on the machine: tests.stream_campaign counts it."""
+    run = hurried
+    run.start()
+    run.hears(1_000)
+    killed = run.rig.processes[-1]
+    killed.kill()
+    killed.wait(10)
+    killed_ns = time.time_ns()
+    before = Archive(run.rig)
+    flush_s, patience_s = 0.3, 2.0
+    last_ns = max(row.recv_wall_ns for row in before.rows)
+    assert killed_ns - last_ns < (flush_s + patience_s) * 1e9
+
+    run.start_again()
+    wait_for(lambda: run.beat().pid != killed.pid and run.is_synced())
+    archive = run.stop()
+
+    assert before.keys.keys() <= archive.keys.keys()
+    cut = [each for each in run.rig.manifests("frames") if each.ended == "cut_short"]
+    assert {market.slug for market in run.markets} == {each.told.market.slug for each in cut}
+    found = run.judged(archive)
+    assert [] == found.unexplained
+    assert set(found.lost) <= {"start", "stop", "down"}
+    code, told = run.orderbooks("verify")
+    assert 0 == code, told
+
+
+@pytest.fixture(scope="module")
+def halting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Run, Archive, int, int]]:
+    """A streamer of small segments that was stopped for a while, and when."""
+    with running(tmp_path_factory.mktemp("halting"), 2, changes_per_s=60) as run:
+        run.start_only(segments={"max_segment_bytes": 65_536}, pong_timeout_s=30)
+        wait_for(run.is_synced)
+        process = run.rig.processes[-1]
+        process.send_signal(signal.SIGSTOP)
+        from_ns = time.time_ns()
+        run.rests(2)
+        until_ns = time.time_ns()
+        process.send_signal(signal.SIGCONT)
+        subjects = {market.slug for market in run.markets}
+
+        def are_cut() -> bool:
+            cut = [e.subject for e in run.rig.manifests("frames") if e.ended == "size"]
+            return all(cut.count(each) >= 2 for each in subjects)
+
+        wait_for(are_cut, what="two segments of each market")
+        yield run, run.stop(), from_ns, until_ns
+
+
+def test_what_was_heard_late_lies_inside_a_stall_that_the_ledger_tells(
+    halting: tuple[Run, Archive, int, int],
+):
+    run, archive, from_ns, until_ns = halting
+    spans = [(row.at_wall_ns - row.for_ns, row.at_wall_ns) for row in archive.of(Stalled)]
+    (span,) = [each for each in spans if each[0] < until_ns and each[1] > from_ns]
+    assert span[0] <= from_ns
+    assert span[1] >= until_ns
+
+    told = [(row, json.loads(row.raw)) for row in archive.rows if row.origin == "event"]
+    late = [
+        row.recv_wall_ns
+        for row, event in told
+        if from_ns < int(event["timestamp"]) * 1_000_000 < until_ns - NS_PER_S
+    ]
+    assert late
+    assert all(span[0] <= each <= span[1] for each in late)
+    found = run.judged(archive)
+    assert [] == found.unexplained
+    assert set(found.lost) <= {"start", "stop"}
+
+
+def test_every_segment_that_size_has_cut_begins_with_the_books_and_can_be_read_alone(
+    halting: tuple[Run, Archive, int, int],
+):
+    run = halting[0]
+    begun = 0
+    for manifest in run.rig.manifests("frames"):
+        lines = reader.read_stream(run.rig.data.root / manifest.path).data.splitlines()
+        rows = [read_frame_row(line) for line in lines]
+        if rows[0].origin != "snapshot":
+            continue
+        begun += 1
+        assert {("snapshot", "opened")} == {(row.origin, row.why) for row in rows[:2]}
+        assert hashed(rows) == verdicts_of(rows).keys()
+        assert {"verified"} == {each for found in verdicts_of(rows).values() for each in found}
+    assert begun >= 2 * len(run.markets)
+
+
+def hashed(rows: list[FrameRow]) -> set[tuple[str, ...]]:
+    """What of these rows tells the hash of a book."""
+    events = [json.loads(row.raw) for row in rows if row.origin == "event"]
+    keys = {key for event in events for key in keys_of(event)}
+    return {key for key in keys if key[0] in ("price_change", "book")}

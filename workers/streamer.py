@@ -39,7 +39,7 @@ NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 #: How long one step listens: what `stop` waits for, and what a burst of messages shares.
 LISTEN_NS = 100 * NS_PER_MS
-STALLED_NS = NS_PER_S
+STALLED_NS = CATCHING_UP_NS = NS_PER_S
 STEPPED_NS = 500 * NS_PER_MS
 #: Messages on their way when a market was let go still find its segment.
 GRACE_NS = 5 * NS_PER_S
@@ -78,7 +78,7 @@ class Streamer:
         self._anchor = Anchor(world.wall_ns(), mono_ns)
         self._listened_mono_ns = self._up_mono_ns = mono_ns
         self._look_mono_ns = self._verify_mono_ns = mono_ns
-        self._heard_mono_ns, self._deaf_ns = mono_ns, 0
+        self._heard_mono_ns, self._deaf_ns, self._catching_up_ns = mono_ns, 0, 0
         self._diary.started(
             world.wall_ns(),
             mono_ns,
@@ -120,13 +120,21 @@ class Streamer:
     def _note_stall(self, mono_ns: int) -> None:
         """Say that nobody listened: receive times in that span are late.
 
-        What was told meanwhile comes with two listenings: the first may end before it began.
+        What was told meanwhile lies in the kernel's buffers and comes with the listenings behind
+        it, on a busy machine with many: a second of them belongs to the span.
         """
         since_ns, self._listened_mono_ns = mono_ns - self._listened_mono_ns, mono_ns
         if since_ns >= STALLED_NS + LISTEN_NS and self._board.links():
-            self._deaf_ns += since_ns
+            self._deaf_ns, self._catching_up_ns = self._deaf_ns + since_ns, CATCHING_UP_NS
         elif self._deaf_ns:
-            wall_ns, for_ns = self._world.wall_ns(), self._deaf_ns + since_ns
+            self._deaf_ns += since_ns
+            self._catching_up_ns -= since_ns
+            if self._catching_up_ns <= 0:
+                self._end_stall()
+
+    def _end_stall(self) -> None:
+        if self._deaf_ns:
+            wall_ns, for_ns = self._world.wall_ns(), self._deaf_ns
             self._stalls, self._deaf_ns = self._stalls + 1, 0
             self._diary.write(Stalled(at_wall_ns=wall_ns, for_ns=for_ns), wall_ns)
             self._bench.tell("stream_stalled", for_ms=for_ns // NS_PER_MS)
@@ -253,6 +261,7 @@ class Streamer:
 
     def close(self) -> None:
         """Write the last rows; the lifecycle publishes."""
+        self._end_stall()
         self._board.verify(self._world.mono_ns())
         self._board.shutdown("stop")
         self._checks.close()

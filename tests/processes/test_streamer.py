@@ -120,7 +120,9 @@ def test_each_end_of_a_connection_is_a_gap_with_its_cause(run: Run):
     others = {"start", "stop", "silent", "freeze", "checksum", "gap"}
     assert found.lost.keys() <= {"reset", "closed", "disk_guard", *others}
     causes = [row.cause for row in archive.of(Closed)]
-    assert (2, 1, 1) == tuple(map(causes.count, ("reset", "closed", "silent")))
+    assert (2, 1) == tuple(map(causes.count, ("reset", "closed")))
+    # The rule is taken away when the first one is told: the next may be deaf by then.
+    assert "silent" in causes
     assert {"guard", "stop"} == {each.ended for each in run.rig.manifests("frames")}
 
 

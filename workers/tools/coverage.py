@@ -28,8 +28,6 @@ from workers.core.coverage import (
     STATES,
     UNEXPLAINED,
     MarketCoverage,
-    answers_by_market,
-    judge,
     written_ms,
 )
 from workers.core.errors import NeedsAPerson
@@ -40,7 +38,7 @@ from workers.edge import terminal
 from workers.edge.offload import ledger
 from workers.edge.reading.archive import open_archive
 from workers.edge.spool import archive, state
-from workers.edge.spool.archive import Gathered
+from workers.edge.spool.archive import Gathered, Judge
 from workers.edge.spool.directory import DataDir
 
 EXIT_FINE, EXIT_WRONG, EXIT_CANNOT = 0, 1, 2
@@ -139,24 +137,18 @@ def report_of(
         )
     first_ms = max(first_ms, gathered.plans_from_ms)
     begin_ms = max(first_ms, from_ms or gathered.whole_from_ms())
-    lives = gathered.lives.listed()
     known = [each for each in gathered.plans.markets.values() if fnmatchcase(each.slug, market)]
     if market != "*" and not known:
         raise NeedsAPerson(
             f"account for {market}: the archive knows no such market between these times",
             hint="`orderbooks coverage --by market` lists them; a pattern may have * and ?",
         )
-    owners = {token: each.condition_id for each in known for token in each.tokens}
-    answers = answers_by_market(lives, owners)
+    judge = Judge(gathered, known)
     judged = [
-        judge(
+        judge.judged(
             each,
-            gathered.seen(each.tokens),
-            lives,
-            answers.get(each.condition_id, []),
-            [label for label in gathered.acknowledged if label.is_about(each.slug)],
             from_ms=begin_ms,
-            until_ms=min(end_ms, written_ms(each, lives, now_ms)),
+            until_ms=min(end_ms, written_ms(each, judge.lives, now_ms)),
             gap_ms=gap_ms,
         )
         for each in known

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from workers.core.coverage import MarketCoverage, answers_by_market, judge
+from workers.core.coverage import MarketCoverage
 from workers.core.errors import Refused
 from workers.core.instants import MS_PER_HOUR, ms_text, parse_utc
 from workers.core.labels import SUFFIX, Label, read_label, stretch_of
@@ -21,7 +21,7 @@ from workers.core.table_manifests import Source
 from workers.edge.derived import hours, shelf
 from workers.edge.derived.source import hour_of
 from workers.edge.spool import archive
-from workers.edge.spool.archive import Gathered
+from workers.edge.spool.archive import Gathered, Judge
 from workers.edge.spool.directory import DataDir
 
 _EVIDENCE = ("books", "ledger", "universe")
@@ -65,21 +65,10 @@ def account(data: DataDir, hour_ms: int, released: Collection[str]) -> Account:
 
 
 def _judged(found: Gathered, begin_ms: int, end_ms: int) -> Iterator[MarketCoverage]:
-    lives = found.lives.listed()
     known = sorted(found.plans.markets.values(), key=lambda each: each.condition_id)
-    owners = {token: each.condition_id for each in known for token in each.tokens}
-    answers = answers_by_market(lives, owners)
+    judge = Judge(found, known)
     for each in known:
-        judged = judge(
-            each,
-            found.seen(each.tokens),
-            lives,
-            answers.get(each.condition_id, []),
-            [label for label in found.acknowledged if label.is_about(each.slug)],
-            from_ms=begin_ms,
-            until_ms=end_ms,
-            gap_ms=0,
-        )
+        judged = judge.judged(each, from_ms=begin_ms, until_ms=end_ms, gap_ms=0)
         if judged.due:
             yield judged
 

@@ -12,23 +12,16 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from workers.core.coverage import (
-    Answered,
-    MarketCoverage,
-    answers_by_market,
-    judge,
-    written_ms,
-)
+from workers.core.coverage import MarketCoverage, written_ms
 from workers.core.covers import NOT_WRITTEN
 from workers.core.instants import MS_PER_HOUR
-from workers.core.lives import Life
 from workers.core.plans import DueTicks, Known
 from workers.core.segments import MANIFEST_SUFFIX, ROOTS, parse_name
 from workers.edge.reading.findings import Findings
 from workers.edge.reading.folders import Folders, hour_folder, hour_of
 from workers.edge.reading.vault import Vault
 from workers.edge.spool import archive, state
-from workers.edge.spool.archive import Gathered
+from workers.edge.spool.archive import Judge
 from workers.edge.spool.directory import DataDir
 
 _KEPT = 32
@@ -37,14 +30,12 @@ _KEPT = 32
 class _Account(msgspec.Struct, frozen=True):
     """What was gathered for some hours, and when."""
 
-    gathered: Gathered
-    lives: list[Life]
-    answers: dict[str, list[Answered]]
+    judge: Judge
     now_ms: int
 
     def written_ms(self, known: Known) -> int:
         """As `core.coverage.written_ms`."""
-        return written_ms(known, self.lives, self.now_ms)
+        return written_ms(known, self.judge.lives, self.now_ms)
 
 
 class Accounts:
@@ -57,7 +48,7 @@ class Accounts:
     def states(self, known: Known, from_ms: int, until_ms: int, findings: Findings) -> Counter[str]:
         """What became of the ticks of a market in from_ms ≤ due < until_ms."""
         account = self._account(hour_of(from_ms), hour_of(until_ms - 1) + MS_PER_HOUR, findings)
-        known = account.gathered.plans.markets.get(known.condition_id, known)
+        known = account.judge.gathered.plans.markets.get(known.condition_id, known)
         told_ms = min(until_ms, max(from_ms, account.written_ms(known)))
         counts: Counter[str] = Counter()
         if told_ms > from_ms:
@@ -72,7 +63,7 @@ class Accounts:
         account = self._account(from_ms, until_ms, findings)
         found = [
             _judged(account, each, from_ms, min(until_ms, account.written_ms(each)), gap_ms)
-            for each in account.gathered.plans.markets.values()
+            for each in account.judge.gathered.plans.markets.values()
             if fnmatchcase(each.slug, slug)
         ]
         return [each for each in found if each.due]
@@ -93,7 +84,7 @@ class Accounts:
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         account = self._kept[key]
-        for each in account.gathered.unreadable:
+        for each in account.judge.gathered.unreadable:
             path, _, what = each.partition(": ")
             findings.damaged(path, what)
         return account
@@ -106,14 +97,8 @@ class Accounts:
             running=running,
             released=self._vault.released(),
         )
-        lives = gathered.lives.listed()
-        owners = {
-            token: each.condition_id
-            for each in gathered.plans.markets.values()
-            for token in each.tokens
-        }
-        now_ms = time.time_ns() // 1_000_000
-        return _Account(gathered, lives, answers_by_market(lives, owners), now_ms)
+        judge = Judge(gathered, gathered.plans.markets.values())
+        return _Account(judge, time.time_ns() // 1_000_000)
 
     def _places(self, from_ms: int, until_ms: int) -> list[tuple[str, int]]:
         hours = range(from_ms - MS_PER_HOUR, until_ms + MS_PER_HOUR, MS_PER_HOUR)
@@ -133,15 +118,7 @@ class Accounts:
 def _judged(
     account: _Account, known: Known, from_ms: int, until_ms: int, gap_ms: int
 ) -> MarketCoverage:
-    gathered = account.gathered
+    gathered = account.judge.gathered
     begin_ms = max(from_ms, gathered.plans.first_ms or 0, gathered.plans_from_ms)
-    return judge(
-        known,
-        gathered.seen(known.tokens),
-        account.lives,
-        account.answers.get(known.condition_id, []),
-        [label for label in gathered.acknowledged if label.is_about(known.slug)],
-        from_ms=begin_ms,
-        until_ms=max(begin_ms, until_ms),
-        gap_ms=gap_ms,
-    )
+    until_ms = max(begin_ms, until_ms)
+    return account.judge.judged(known, from_ms=begin_ms, until_ms=until_ms, gap_ms=gap_ms)

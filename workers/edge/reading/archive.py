@@ -216,13 +216,16 @@ class Reader:
         from_ns, until_ns = self._ns(start), min(self._ns(end), self._now_ns())
         findings = Findings(self.on_damage)
         from_ms, until_ms = from_ns // NS_PER_MS, -(-until_ns // NS_PER_MS)
+        told = self._streams.ledgers(from_ms, until_ms, findings)
+        if not told:
+            return []
         epoch = self._catalogue.epoch(from_ms, until_ms, findings)
         wanted = [
             Wanted(e.slug, e.condition_id, tuple(t.token_id for t in e.tokens), e.window.end_ms)
             for e in epoch.markets.values()
             if fnmatchcase(e.slug, market)
         ]
-        covers = self._streams.covers(wanted, from_ms, until_ms, findings)
+        covers = self._streams.covers(wanted, told)
         found = (
             market_stream((e.slug, e.condition_id), own, from_ns, until_ns) for e, own in covers
         )

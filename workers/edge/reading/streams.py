@@ -17,6 +17,7 @@ from workers.core.course import Course, Place, Stand
 from workers.core.covers import Covered, Covers, TokenCovers
 from workers.core.frames import FrameRow, read_frame_row
 from workers.core.instants import MS_PER_HOUR, NS_PER_MS
+from workers.core.ledger import Row
 from workers.core.tails import Tails
 from workers.edge.reading.catalogue import Subject
 from workers.edge.reading.findings import Findings
@@ -145,14 +146,18 @@ class Streams:
         reels = [reel for each in wanted if (reel := self._reel(each, findings)) is not None]
         return self._film(subject, reels, from_ns, until_ns, findings) if reels else None
 
+    def ledgers(self, from_ms: int, until_ms: int, findings: Findings) -> list[list[Row]]:
+        """What streamers said that bears on from_ms ≤ t < until_ms, by worker; empty: none ran."""
+        begin_ms = max(0, from_ms - _LOOKED_BACK_MS)
+        return [*self._logs.rows(begin_ms, until_ms + MS_PER_HOUR, findings)]
+
     def covers(
-        self, wanted: Iterable[Wanted], from_ms: int, until_ms: int, findings: Findings
+        self, wanted: Iterable[Wanted], told: Iterable[list[Row]]
     ) -> Iterator[tuple[Wanted, dict[str, TokenCovers]]]:
-        """When the tokens of some markets were covered, from ledgers alone."""
+        """When the tokens of some markets were covered, from what `ledgers` told alone."""
         markets = [*wanted]
         covers = Covers(token for each in markets for token in each.tokens)
-        begin_ms = max(0, from_ms - _LOOKED_BACK_MS)
-        for rows in self._logs.rows(begin_ms, until_ms + MS_PER_HOUR, findings):
+        for rows in told:
             covers.read(rows)
         until_ns = {token: e.until_ms * NS_PER_MS for e in markets for token in e.tokens}
         found = covers.listed(state.running(self._vault.data), until_ns)

@@ -11,7 +11,7 @@ from functools import partial
 
 import msgspec
 
-from workers.core.coverage import MarketCoverage, answers_by_market, judge
+from workers.core.coverage import MarketCoverage
 from workers.core.instants import MS_PER_HOUR
 from workers.core.ledger import Request, Row, Skipped, Started, read_row
 from workers.core.lives import FOREVER_MS
@@ -22,7 +22,7 @@ from workers.core.soak_report import Account, Asked, Coverage, FirstCapture
 from workers.core.stats import percentile
 from workers.edge.offload import ledger
 from workers.edge.spool import archive, reader, state
-from workers.edge.spool.archive import Gathered
+from workers.edge.spool.archive import Gathered, Judge
 from workers.edge.spool.directory import DataDir
 from workers.edge.spool.parts import lines_of
 
@@ -86,26 +86,15 @@ class _First(msgspec.Struct, frozen=True):
 
 
 def _judged(gathered: Gathered, span: Span) -> list[tuple[MarketCoverage, _First]]:
-    lives = gathered.lives.listed()
     known = list(gathered.plans.markets.values())
-    owners = {token: each.condition_id for each in known for token in each.tokens}
-    answers = answers_by_market(lives, owners)
+    judge = Judge(gathered, known)
     begin_ms = max(span.from_ms, gathered.plans.first_ms or 0, gathered.plans_from_ms)
     found = []
     for each in known:
         ticks = DueTicks(each.plans, begin_ms, span.until_ms)
         if not ticks.size:
             continue
-        market = judge(
-            each,
-            gathered.seen(each.tokens),
-            lives,
-            answers.get(each.condition_id, []),
-            [label for label in gathered.acknowledged if label.is_about(each.slug)],
-            from_ms=begin_ms,
-            until_ms=span.until_ms,
-            gap_ms=0,
-        )
+        market = judge.judged(each, from_ms=begin_ms, until_ms=span.until_ms, gap_ms=0)
         found.append((market, _first_of(market, ticks.due_ms(0))))
     return found
 

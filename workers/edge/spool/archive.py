@@ -10,18 +10,18 @@ Promises  of a long archive only the hours asked for are opened, and before them
 Never     writes
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import zip_longest
 
 import msgspec
 
 from workers.core import ledger, story
-from workers.core.coverage import Offloaded, Seen
+from workers.core.coverage import MarketCoverage, Offloaded, Seen, answers_by_market, judge
 from workers.core.instants import MS_PER_HOUR
 from workers.core.labels import Acknowledged, Label, stretch_of
 from workers.core.lives import NS_PER_MS, Lives
 from workers.core.manifests import SegmentManifest
-from workers.core.plans import Plans
+from workers.core.plans import Known, Plans
 from workers.core.runs import Run, Runs
 from workers.core.segments import DATA_SUFFIX, MANIFEST_SUFFIX
 from workers.core.universe import Universe, read_universe
@@ -57,6 +57,28 @@ class Gathered(msgspec.Struct):
             captured={token: self.captured.get(token, []) for token in tokens},
             invalid={token: self.invalid.get(token, []) for token in tokens},
             offloaded=self.offloaded,
+        )
+
+
+class Judge:
+    """Accounts for markets from what was gathered; lives and answers are laid out once for all."""
+
+    def __init__(self, gathered: Gathered, markets: Iterable[Known]) -> None:
+        self.gathered, self.lives = gathered, gathered.lives.listed()
+        owners = {token: each.condition_id for each in markets for token in each.tokens}
+        self._answers = answers_by_market(self.lives, owners)
+
+    def judged(self, known: Known, *, from_ms: int, until_ms: int, gap_ms: int) -> MarketCoverage:
+        """As `core.coverage.judge`, of one of the markets."""
+        return judge(
+            known,
+            self.gathered.seen(known.tokens),
+            self.lives,
+            self._answers.get(known.condition_id, []),
+            [label for label in self.gathered.acknowledged if label.is_about(known.slug)],
+            from_ms=from_ms,
+            until_ms=until_ms,
+            gap_ms=gap_ms,
         )
 
 

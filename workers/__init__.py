@@ -78,6 +78,8 @@ READING_ORDER = (
     "core.payloads",
     "core.ladders",
     "core.book",
+    "core.level_runs",
+    "core.strips",
     "core.fills",
     "core.chunks",
     "core.normalizing",

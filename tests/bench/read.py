@@ -74,8 +74,8 @@ def ours(root: Path, markets: list[Market]) -> int:
         for answer in reader.books(each.slug, *SPAN):
             book = answer.book
             assert book is not None
-            assert book.bids.levels
-            assert book.asks.levels
+            assert book.bids.price_micros
+            assert book.asks.price_micros
             best = (book.best_bid, book.best_ask)
             assert best[0] is not None
             assert best[1] is not None

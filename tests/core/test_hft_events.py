@@ -32,7 +32,8 @@ stories = st.lists(st.one_of(books, st.none()), max_size=12)
 
 def ladder(levels: dict[int, int]) -> Ladder:
     ranked = sorted(levels.items())
-    return ladder_of([each[0] * 1000 for each in ranked], [each[1] for each in ranked])
+    prices, sizes = [each[0] * 1000 for each in ranked], [each[1] for each in ranked]
+    return ladder_of(prices, sizes, max)
 
 
 def book(venue_ms: int, bids: dict[int, int], asks: dict[int, int]) -> Book:

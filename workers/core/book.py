@@ -8,14 +8,14 @@ Promises  what is not exact in micros is refused, never rounded; `json_of` gives
 Never     judges a price: a crossed or an empty book is a book (VENUE §9 no. 18)
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from workers.core import bookhash, payloads
 from workers.core.bookhash import Verdict
 from workers.core.errors import Refused
-from workers.core.ladders import Ladder, Pair
+from workers.core.ladders import Ladder, ladder_of, ladder_of_pairs
 from workers.core.levels import LEVELS_MAX, Inexact, NotPlain, Pairs
 from workers.core.states import NO_STATE, Bad, Cut, States, Tail
 
@@ -25,7 +25,7 @@ SIDES = (BID, ASK)
 _TOKENS_MAX = 500
 
 
-_NOTHING = (b"", Ladder(()), b"", Ladder(()))
+_NOTHING = (b"", ladder_of((), (), max), b"", ladder_of((), (), min))
 
 
 class Level(msgspec.Struct, frozen=True):
@@ -53,12 +53,12 @@ class Book(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def best_bid(self) -> Level | None:
         """The highest bid: the venue's last one."""
-        return _best(self.bids, max)
+        return _best(self.bids)
 
     @property
     def best_ask(self) -> Level | None:
         """The lowest ask: the venue's last one."""
-        return _best(self.asks, min)
+        return _best(self.asks)
 
     @property
     def mid_half_micros(self) -> int | None:
@@ -79,15 +79,9 @@ class Book(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return [Level(*each) for each in ranked]
 
 
-def _best(ladder: Ladder, better: Callable[[tuple[Pair, ...]], Pair]) -> Level | None:
-    levels = ladder.levels
-    if not levels:
-        return None
-    price, _ = better(levels)
-    last = levels[-1]
-    if last[0] != price:
-        last = next(each for each in reversed(levels) if each[0] == price)
-    return Level(*last)
+def _best(ladder: Ladder) -> Level | None:
+    at = ladder.best_at
+    return None if at < 0 else Level(ladder.price_micros[at], ladder.size_micros[at])
 
 
 def read_book(raw: bytes) -> Book:
@@ -120,13 +114,13 @@ class BookReader:
     def _plain(self, raw: bytes, cut: Cut) -> Book:
         bids_text, bids, asks_text, asks = self._before.get(cut.token_id, _NOTHING)
         if cut.bids != bids_text:
-            bids = Ladder(self._pairs.of(cut.bids))
+            bids = ladder_of_pairs(self._pairs.of(cut.bids), max)
         if cut.asks != asks_text:
-            asks = Ladder(self._pairs.of(cut.asks))
+            asks = ladder_of_pairs(self._pairs.of(cut.asks), min)
         self._before[cut.token_id] = cut.bids, bids, cut.asks, asks
         timestamp, told = cut.stamp.groups()
         head = cut.market, cut.token_id, int(timestamp), told.decode()
-        return _book(raw, head, (bids, asks), cut.tail)
+        return book_of_parts(raw, head, (bids, asks), cut.tail)
 
     def _parsed(self, raw: bytes) -> Book:
         """A book that is not spelled as the venue spells them, or is none."""
@@ -135,15 +129,14 @@ class BookReader:
         except Bad as error:
             raise Refused(str(error)) from error
         levels = self._states.levels
-        bids, asks = (
-            Ladder(tuple((levels.prices[each], levels.sizes[each]) for each in side.ids))
-            for side in (state.bids, state.asks)
-        )
+        price, size = levels.prices.__getitem__, levels.sizes.__getitem__
+        bids = ladder_of(map(price, state.bids.ids), map(size, state.bids.ids), max)
+        asks = ladder_of(map(price, state.asks.ids), map(size, state.asks.ids), min)
         head = state.market, state.token_id, state.venue_ms, state.hash
-        return _book(raw, head, (bids, asks), state.tail)
+        return book_of_parts(raw, head, (bids, asks), state.tail)
 
 
-def _book(
+def book_of_parts(
     raw: bytes, head: tuple[str, str, int, str], sides: tuple[Ladder, Ladder], tail: Tail
 ) -> Book:
     """A book from its bytes, its first four members, its sides, and what stands behind them."""
@@ -236,5 +229,5 @@ def changed(before: Book, changes: Iterable[LevelChange], like: Book) -> Book:
     bids = sorted(sides[BID].items())
     asks = sorted(sides[ASK].items(), reverse=True)
     return msgspec.structs.replace(
-        like, bids=Ladder(tuple(bids)), asks=Ladder(tuple(asks)), spelling=b""
+        like, bids=ladder_of_pairs(bids, max), asks=ladder_of_pairs(asks, min), spelling=b""
     )

@@ -24,7 +24,7 @@ _TAIL = re.compile(
     rb'\],"min_order_size":"([0-9.]+)","tick_size":"([0-9.]+)","neg_risk":(true|false),'
     rb'"last_trade_price":"([0-9.]*)"\}'
 )
-_ASKS = b'],"asks":['
+ASKS = b'],"asks":['
 #: The text of a side that was not spelled plainly: equal to no other.
 _NO_TEXT = b"?"
 _TAILS_MAX = 10_000
@@ -169,19 +169,19 @@ class States:
         """A book's bytes where its parts meet; None when they are not spelled as the venue does."""
         at = raw.find(_BEFORE_STAMP)
         stamp = _STAMP.match(raw, at) if at > 0 else None
-        owner = self._owner(raw[:at]) if stamp else None
+        owner = self.owner(raw[:at]) if stamp else None
         if stamp is None or owner is None:
             return None
         # No level has a bracket, and one byte is found ten times faster than several.
         middle = raw.find(b"]", stamp.end())
-        asks_from = middle + len(_ASKS)
+        asks_from = middle + len(ASKS)
         end = raw.find(b"]", asks_from)
-        tail = self._tail(raw[end:]) if raw.startswith(_ASKS, middle) else None
+        tail = self.tail(raw[end:]) if raw.startswith(ASKS, middle) else None
         if middle < 0 or end < 0 or tail is None:
             return None
         return Cut(*owner, stamp, raw[stamp.end() : middle], raw[asks_from:end], tail)
 
-    def _owner(self, text: bytes) -> tuple[str, str] | None:
+    def owner(self, text: bytes) -> tuple[str, str] | None:
         """Market and token; nearly always of a token seen before."""
         known = self._owners.get(text)
         if known is None:
@@ -193,7 +193,8 @@ class States:
             known = self._owners[text] = found[1].decode(), found[2].decode()
         return known
 
-    def _tail(self, text: bytes) -> Tail | None:
+    def tail(self, text: bytes) -> Tail | None:
+        """What stands behind the levels, from the bracket that ends the asks; None: not plain."""
         known = self._tails.get(text)
         if known is None:
             found = _TAIL.fullmatch(text)

@@ -7,7 +7,7 @@ Never     reads a file: bytes in, rows out
 import re
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from operator import le
 from typing import Protocol
@@ -36,7 +36,8 @@ _VERDICTS = {each.value.encode(): each for each in Verdict}
 class Row(msgspec.Struct, frozen=True, gc=False):
     """One books row: its line from 0, and its envelope as far as it is answered.
 
-    `raw` is the book's bytes; `made` the book itself where it comes from a table.
+    `raw` is the book's bytes; `made` the book itself where it comes from a table, or was read with
+    those behind it.
     """
 
     row: int
@@ -80,6 +81,9 @@ class Rows(Protocol):
     def row(self, spot: Spot) -> Row:
         """The row at a spot."""
 
+    def onward(self) -> Callable[[Spot], Row]:
+        """What gives rows for who asks for one after the other."""
+
 
 class _Sent(msgspec.Struct, frozen=True):
     send_wall_ns: int = 0
@@ -120,7 +124,7 @@ class Index:
         self.damage = ""
         self.tokens: dict[str, Placed] = {}
         self.runs: dict[str, list[Run]] = {}
-        self.ends: list[int] = []
+        self.first_wall_ns = self.last_wall_ns = 0
         self.count = 0
 
     def add(self, token_id: str, recv_wall_ns: int, due_ms: int, start: int) -> None:
@@ -129,7 +133,8 @@ class Index:
         if placed is None:
             placed = self.tokens[token_id] = Placed()
         placed.add(recv_wall_ns, self.count, due_ms, start)
-        self.ends = [self.ends[0] if self.ends else recv_wall_ns, recv_wall_ns]
+        self.first_wall_ns = self.first_wall_ns or recv_wall_ns
+        self.last_wall_ns = recv_wall_ns
         self.count += 1
 
     def finish(self) -> None:
@@ -146,7 +151,8 @@ class Index:
         captured = [run for token in sorted(self.runs) for run in self.runs[token]]
         if told.rows != self.count or told.captured != captured:
             return f"{self.count} rows of other ticks than its manifest says"
-        if self.ends and self.ends != [told.first_wall_ns, told.last_wall_ns]:
+        ends = self.first_wall_ns, self.last_wall_ns
+        if self.count and ends != (told.first_wall_ns, told.last_wall_ns):
             return "its first or last row has another time than its manifest says"
         return ""
 
@@ -156,6 +162,8 @@ class Sheet:
 
     def __init__(self, rows: bytes, index: Index | None = None) -> None:
         self._rows = rows
+        #: Of each row, once they were read for the index; empty when that was at hand.
+        self._heads: list[re.Match[bytes] | None] = []
         self.index = index or self._read()
 
     @property
@@ -176,9 +184,11 @@ class Sheet:
             if end < 0:
                 index.damage = f"a torn row at byte {start}"
             elif found is not None:
-                index.add(found[5].decode(), int(found[3]), int(found[1]), start)
+                due_ms, recv_wall_ns, token = found.group(1, 3, 5)
+                index.add(token.decode(), int(recv_wall_ns), int(due_ms), start)
             else:
                 self._read_slowly(index, start, end)
+            self._heads.append(found)
             start = end + 1
         index.finish()
         return index
@@ -205,11 +215,23 @@ class Sheet:
 
     def row(self, spot: Spot) -> Row:
         """The row at a spot."""
-        found = _head(self._rows, spot.start)
-        end = self._rows.find(b"\n", found.end() if found else spot.start)
+        return self._row(spot, None)
+
+    def onward(self) -> Callable[[Spot], Row]:
+        """What gives rows with their books: who reads on needs those behind it as well."""
+        from workers.core.strips import Strip  # noqa: PLC0415 - numpy takes 20 MB and 0.1 s
+
+        book = Strip(self._rows).book
+        return lambda spot: self._row(spot, book)
+
+    def _row(self, spot: Spot, book: Callable[[int, int], Book | None] | None) -> Row:
+        found = self._heads[spot.row] if self._heads else _head(self._rows, spot.start)
         if found is None or found[6] not in _VERDICTS:
+            end = self._rows.find(b"\n", spot.start)
             return _slow(self._rows[spot.start : end], spot.row)
-        _, sent, _, request, token, verdict, flags = found.groups()
+        start, end = found.end(), self._rows.find(b"\n", found.end()) - 1
+        made = None if book is None else book(start, end)
+        sent, request, token, verdict, flags = found.group(2, 4, 5, 6, 7)
         return Row(
             spot.row,
             token.decode(),
@@ -219,7 +241,8 @@ class Sheet:
             request.decode(),
             _VERDICTS[verdict],
             () if flags == b"[]" else tuple(msgspec.json.decode(flags, type=list[str])),
-            self._rows[found.end() : end - 1],
+            self._rows[start:end] if made is None else made.spelling,
+            made,
         )
 
 

@@ -134,12 +134,12 @@ class Sights:
         invalid = self._leaves.invalid(question.findings)
         if question.findings.said:
             yield _gap_answer(question, from_ns, tokens[0], None)
-        names = dict(tokens)
+        names, rows = dict(tokens), [each.rows.onward() for each in leaves]
         for spot, at, token_id in spots:
             while gaps and gaps[-1][0] <= spot.recv_wall_ns:
                 yield _gap_answer(question, *gaps.pop())
             found = Found(leaves[at], spot)
-            row, token = found.row(), (token_id, names[token_id])
+            row, token = rows[at](spot), (token_id, names[token_id])
             doubts = self._leaves.doubts(found, row, invalid, question.findings)
             seen = Seen(found, row, doubts, None)
             yield _answer(question, token, row.recv_wall_ns, seen, self._books)

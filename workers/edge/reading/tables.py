@@ -11,7 +11,7 @@ Never     writes; imports pyarrow before a table is asked for
 # ruff: noqa: PLC0415 - pyarrow takes 60 MB and 0.2 s: only who needs a table loads it
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -97,6 +97,10 @@ class TableSheet:
             book_of(fields),
         )
 
+    def onward(self) -> Callable[[Spot], Row]:
+        """The same rows: its neighbours are made with each."""
+        return self.row
+
     def _fields(self, at: int) -> dict[str, Any]:
         """One row of the table; its neighbours are made with it, they will be asked for next."""
         batch = at // _BATCH
@@ -119,8 +123,8 @@ def book_of(fields: dict[str, Any]) -> Book:
         token_id=fields["token_id"],
         venue_ms=fields["venue_ms"],
         hash=fields["hash"],
-        bids=ladder_of(fields["bid_price_micros"], fields["bid_size_micros"]),
-        asks=ladder_of(fields["ask_price_micros"], fields["ask_size_micros"]),
+        bids=ladder_of(fields["bid_price_micros"], fields["bid_size_micros"], max),
+        asks=ladder_of(fields["ask_price_micros"], fields["ask_size_micros"], min),
         tick_micros=fields["tick_micros"],
         min_order_size_micros=fields["min_order_size_micros"],
         neg_risk=fields["neg_risk"],

@@ -19,7 +19,7 @@ _NS_PER_HOUR = MS_PER_HOUR * NS_PER_MS
 _WINDOW_BITS, _LEVEL = 14, 4
 #: Rows wait for the flush, or until they are so many bytes: compressing one at a time would fetch
 #: each market's window into the processor's cache for it.
-_PENDING_MAX_BYTES = 1 << 22
+_PENDING_MAX_BYTES = 1 << 21
 Seeds = Callable[[str, int], Iterator[tuple[bytes, str]]]
 
 

@@ -177,6 +177,39 @@ def test_one_that_is_behind_but_unbroken_is_followed_before_one_that_begins_anew
     assert _events(steps) == list(range(3, 12))
 
 
+#: Found by the tests above: (connection, events, lag, lost), and how many are in one millisecond.
+FOUND = {
+    "two begin in one millisecond": (
+        *(("slow", range(2), 8000, ()), ("slow", range(2, 23), 8000, ())),
+        *(("later", range(2), 10, ()), ("later", range(2, 4), 10, ())),
+        *(("later", range(24, 30), 10, ()), ("first", range(2), 20, ())),
+        ("first", range(23, 25), 20, ()),
+    ),
+    "two are ahead and one lost something": (
+        *(("a", range(2), 2000, ()), ("a", range(3, 26), 2000, ())),
+        *(("slow", range(24), 4010, ()), ("b", range(18, 27), 20, (25,))),
+    ),
+    "one goes on where another waits": (
+        *(("a", range(13, 15), 2000, ()), ("slow", range(13), 8010, ())),
+        *(("b", range(2), 20, ()), ("b", range(14, 21), 20, ())),
+    ),
+}
+
+
+@pytest.mark.parametrize("together", [1, 19, 29])
+@pytest.mark.parametrize("told", FOUND.values(), ids=FOUND)
+def test_what_was_shown_ahead_comes_once_and_in_the_venues_order_or_late(told, together):
+    shown = Shown([0] * together + list(range(1, SPAN)))
+    for connection, part, lag, lost in told:
+        shown.cover(connection, part, lag, frozenset(lost))
+    steps = shown.line()
+    on_time = [step.item.timestamp_ms for step in steps if not step.is_late]
+    covered = {n for _, part, _, lost in told for n in part[1:]}
+
+    assert sorted(covered) == sorted(_events(steps))
+    assert sorted(on_time) == on_time
+
+
 def test_a_change_that_comes_behind_the_followed_one_is_late():
     shown = Shown(list(range(SPAN)))
     shown.cover("a", range(10), 0, frozenset({4}))

@@ -116,12 +116,9 @@ class _View:
                 return
             yield self.ahead.pop(key).item
 
-    def run(self) -> Iterator[Step]:
-        """Take out what is ahead, up to where it begins anew."""
-        for at, (key, step) in enumerate(list(self.ahead.items())):
-            if at and step.begins:
-                return
-            yield self.ahead.pop(key, step)
+    def next(self) -> Step:
+        """Take out the first that is ahead."""
+        return self.ahead.pop(next(iter(self.ahead)))
 
 
 class _Known(msgspec.Struct):
@@ -213,9 +210,18 @@ class Line:
         """The followed one shows an item: what others showed before it is lost to this one."""
         lost = [each for view in self._views.values() for each in view.cut(item)]
         for each in sorted(lost, key=lambda each: each.timestamp_ms):
-            if not each.is_copy and each.key not in self._known:
-                self._emit(Step(each), out)
+            if not each.is_copy:
+                self._bring(Step(each), out)
         self._emit(Step(item), out)
+
+    def _bring(self, step: Step, out: list[Step]) -> None:
+        """What the line lacks, at its place; late where the line is already beyond it."""
+        if step.item.key in self._known:
+            return
+        if step.item.timestamp_ms < self._last_ms and not step.begins:
+            self._late(step.item, out)
+        else:
+            self._emit(step, out)
 
     def _take_over(self, at_wall_ns: int | None, out: list[Step]) -> None:
         """Follow another connection, and first let out what it has shown already.
@@ -227,9 +233,8 @@ class Line:
         while (view := self._nearest()) is not None:
             if next(iter(view.ahead.values())).begins and self._follow_level(at_wall_ns):
                 return
-            for step in view.run():
-                if step.item.key not in self._known:
-                    self._emit(step, out)
+            step = view.next()
+            self._bring(step, out)
             if self._follow_level(at_wall_ns):
                 return
         self._follow_level(at_wall_ns)
@@ -246,14 +251,16 @@ class Line:
 
     def _nearest(self) -> _View | None:
         """The connection whose next step follows the line, or else begins first."""
-        found: list[tuple[bool, int, _View]] = []
+        found: list[tuple[bool, int, int, _View]] = []
         for view in self._views.values():
-            for key, step in list(view.ahead.items()):
-                if not (step.item.is_copy and self._is_passed(step.item)):
-                    found.append((step.begins, step.item.timestamp_ms, view))
+            while view.ahead:
+                step = next(iter(view.ahead.values()))
+                item = step.item
+                if not (item.is_copy and self._is_passed(item)):
+                    found.append((step.begins, item.timestamp_ms, item.recv_wall_ns, view))
                     break
-                del view.ahead[key]
-        return min(found, key=lambda each: each[:2])[2] if found else None
+                view.next()
+        return min(found, key=lambda each: each[:3])[3] if found else None
 
     def _emit(self, step: Step, out: list[Step]) -> None:
         item = step.item

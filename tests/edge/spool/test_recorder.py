@@ -6,7 +6,8 @@ import os
 import msgspec
 import pytest
 
-from tests.crash.workload import LEDGER
+from tests.crash import workload
+from tests.crash.workload import BOOKS, FIRST_DUE_MS, LEDGER
 from tests.edge.spool.bench import LIMITS, WALL_NS, Bench, books_of
 from workers.edge import durable
 from workers.edge.spool import tickets
@@ -53,6 +54,28 @@ def test_ledgers_are_published_after_the_books_they_speak_of(bench):
     bench.close()
 
     assert ["books", "ledger"] == [each.kind for each in bench.manifests()]
+
+
+def test_sealed_rows_are_flushed_while_they_wait_to_be_published(bench):
+    """One segment is published at a time; the ledgers of the others go on meanwhile."""
+    bench.put(0, 1)
+    bench.put(2)
+    sealed = [segment for _, segment, ended in bench.recorder._finished if ended == "hour"]
+    bench.tend()
+
+    assert 1 == bench.recorder.published
+    assert [2, 4] == sorted(each.flushed_rows for each in sealed)
+
+
+def test_before_a_ledger_is_published_everything_it_may_speak_of_is_in_the_files(bench):
+    bench.put(0, 1)
+    bench.tend()
+    due_ms, row = FIRST_DUE_MS + 1_000, workload.book_row(1, "3")
+    segment = bench.recorder.append(BOOKS, row, due_ms=due_ms, wall_ns=WALL_NS)
+    bench.recorder.seal(LEDGER, "size")
+    bench.tend(0)
+
+    assert segment.story.rows == segment.flushed_rows
 
 
 def test_rows_held_back_are_added_before_the_ledger_is_flushed(bench):

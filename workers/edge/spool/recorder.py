@@ -179,22 +179,35 @@ class Recorder:
     def _flush_and_sync(self, mono_ns: int) -> None:
         flush_due = mono_ns >= self._flush_due_mono_ns
         sync_due = mono_ns >= self._sync_due_mono_ns
-        if not (flush_due or sync_due or self.trouble):
+        if not (flush_due or sync_due or self.trouble or self._is_ledger_next()):
             return
         self.before_flush()
-        # Ledgers last: a ledger row must not claim a capture whose row is not in its file yet.
-        for key in sorted(self._open, key=lambda each: each.endswith("/ledger")):
-            stream, segment = self._open[key]
+        for stream, segment in self._unpublished():
             try:
                 segment.flush()
                 if sync_due:
                     segment.sync()
             except Suspect:
-                self._open.pop(key)
+                self._forget(segment)
                 self._suspects.append((stream, segment))
         self._flush_due_mono_ns = mono_ns + int(self._limits.flush_interval_s * NS_PER_S)
         if sync_due:
             self._sync_due_mono_ns = mono_ns + int(self._limits.sync_interval_s * NS_PER_S)
+
+    def _is_ledger_next(self) -> bool:
+        return bool(self._finished) and self._finished[0][0].kind == "ledger"
+
+    def _unpublished(self) -> list[tuple[Stream, OpenSegment]]:
+        """Ledgers last: a ledger row must not claim a capture whose row is not in its file yet.
+
+        One that is sealed may wait long for its turn.
+        """
+        sealed = [(stream, segment) for stream, segment, _ in self._finished]
+        return sorted([*sealed, *self._open.values()], key=lambda each: each[0].kind == "ledger")
+
+    def _forget(self, segment: OpenSegment) -> None:
+        self._open = {key: each for key, each in self._open.items() if each[1] is not segment}
+        self._finished = [each for each in self._finished if each[1] is not segment]
 
     def flush_now(self, *, wall_ns: int, mono_ns: int) -> None:
         """Flush and sync everything at once (before a file that refers to the rows)."""

@@ -78,7 +78,8 @@ class Streamer:
         self._anchor = Anchor(world.wall_ns(), mono_ns)
         self._listened_mono_ns = self._up_mono_ns = mono_ns
         self._look_mono_ns = self._verify_mono_ns = mono_ns
-        self._heard_mono_ns, self._deaf_ns, self._catching_up_ns = mono_ns, 0, 0
+        self._deaf_ns, self._catching_up_ns = 0, 0
+        bench.recorder.before_flush = self._tell_all
         self._diary.started(
             world.wall_ns(),
             mono_ns,
@@ -103,19 +104,17 @@ class Streamer:
             self._checks.tend(self._board.links(), self._open_now)
             self._board.find_frozen(mono_ns)
             self._board.tend()
-        self._write_out(mono_ns)
+        self._bench.tend()
         return 0
 
-    def _write_out(self, mono_ns: int) -> None:
-        """Give the rows to the segments, then to the disk, in time.
+    def _tell_all(self) -> None:
+        """Give the rows to the segments before they go to the disk.
 
-        The ledger is flushed after the others: its `heard` rows say up to when they are whole.
+        The ledger is flushed after the others, and its `heard` rows are its last: they say up to
+        when all are whole.
         """
-        if mono_ns >= self._heard_mono_ns:
-            flush_s = self._bench.settings.segments.flush_interval_s
-            self._heard_mono_ns = mono_ns + int(flush_s * NS_PER_S)
-            self._board.write_heard()
-        self._bench.tend()
+        self._board.write_heard()
+        self._tape.write_out()
 
     def _note_stall(self, mono_ns: int) -> None:
         """Say that nobody listened: receive times in that span are late.
@@ -148,9 +147,6 @@ class Streamer:
                 self._roster.resolved(link.resolved.pop())
         self._choose_markets(mono_ns)
         self._orders.tend(self._board.links(), self._markets.values(), self._world)
-        if mono_ns >= self._heard_mono_ns:
-            self._heard_mono_ns = mono_ns
-            self._board.write_heard()
         if self._board.links() or not self._markets or self._paused_by:
             self._up_mono_ns = mono_ns
 

@@ -1,10 +1,13 @@
 """What a streamer's ledger says of one token: covered, or not and why."""
 
+import msgspec
+
 from workers.core.covers import STARTING, Covers, StreamGap
 from workers.core.stream_rows import Closed, Heard, Subscription, Turned
 
 S = 10**9
-CONNECTION = "streamer-00.1000.1"
+CONNECTION, OTHER = "streamer-00.1000.1", "streamer-00.1000.2"
+NEXT = "streamer-00.2000.1"
 
 
 def subscription(at_s: int, operation: str = "subscribe") -> Subscription:
@@ -87,6 +90,76 @@ def test_a_writer_that_died_covers_until_its_last_word_and_not_behind_it():
     assert [*found.gaps()] == [StreamGap(4 * S, 20 * S, "down")]
     assert found.gap_at(10 * S) == StreamGap(4 * S, 20 * S, "down")
     assert found.gap_at(3 * S) is None
+
+
+def heard(connection: str, at_s: int, told_s: int) -> Heard:
+    return Heard(
+        connection=connection,
+        at_wall_ns=at_s * S,
+        frames=1,
+        events=1,
+        bytes=1,
+        last_recv_wall_ns=at_s * S,
+        told_ms=told_s * 1_000,
+    )
+
+
+def again(at_s: int) -> tuple[Turned, Heard]:
+    """Another life covers it from then on."""
+    synced = msgspec.structs.replace(turned("SYNCED", "book", at_s, at_s), connection=NEXT)
+    return synced, heard(NEXT, 30, 30)
+
+
+def test_what_a_lagging_connection_had_not_brought_when_it_ended_lies_in_the_gap():
+    """It heard at 9 s what the venue had said at 6 s."""
+    ended = msgspec.structs.replace(closed(9), cause="reset", told_ms=6_000)
+    rows = (subscription(1), turned("SYNCED", "book", 1, 1))
+
+    assert gaps(*rows, ended, *again(12)) == [StreamGap(6 * S, 12 * S, "reset")]
+    killed = gaps(*rows, heard(CONNECTION, 9, 6), *again(12))
+    assert killed == [StreamGap(6 * S, 12 * S, "down")]
+
+
+def test_a_connection_whose_clock_is_behind_the_venues_covers_until_it_was_heard():
+    ended = msgspec.structs.replace(closed(9), cause="reset", told_ms=10_000)
+
+    found = gaps(subscription(1), turned("SYNCED", "book", 1, 1), ended, *again(12))
+
+    assert found == [StreamGap(9 * S, 12 * S, "reset")]
+
+
+def test_a_cover_that_would_end_before_it_begins_is_its_book_alone():
+    ended = msgspec.structs.replace(closed(9), cause="reset", told_ms=2_000)
+
+    found = gaps(subscription(1), turned("SYNCED", "book", 5, 5), ended, *again(12))
+
+    assert found == [StreamGap(1 * S, 5 * S, STARTING), StreamGap(5 * S, 12 * S, "reset")]
+
+
+def test_a_connection_that_goes_on_is_not_cut_at_its_last_event():
+    covers = Covers(["7"])
+    covers.read([subscription(1), turned("SYNCED", "book", 1, 1), heard(CONNECTION, 9, 6)])
+
+    found = covers.listed({"streamer-00": "1000"}, {})["7"]
+
+    assert [(S, 9 * S)] == [(each.from_wall_ns, each.until_wall_ns) for each in found.covered]
+
+
+def test_the_end_that_was_heard_last_names_the_gap_after_several():
+    """One leg is in doubt, the other lags a little; then the process dies."""
+    second = msgspec.structs.replace(turned("SYNCED", "book", 2, 2), connection=OTHER)
+
+    found = gaps(
+        subscription(1),
+        turned("SYNCED", "book", 1, 1),
+        second,
+        turned("SUSPECT", "checksum", 7, 8),
+        heard(CONNECTION, 9, 8),
+        heard(OTHER, 9, 6),
+        *again(20),
+    )
+
+    assert StreamGap(7 * S, 20 * S, "down") == found[0]
 
 
 def test_what_nobody_wanted_any_more_is_no_gap():

@@ -121,8 +121,37 @@ def test_a_change_before_any_book_waits_for_it():
 
     assert (SUSPECT, "first_delta", 5) == (first.state, first.reason, first.since_wall_ns)
     assert (SYNCED, "book", 6) == (second.state, second.reason, second.since_wall_ns)
-    assert "verified" == token.verify(7).verdict
+    assert {"verified": 1} == token.verdicts
     assert book.rest() == token.seed()
+
+
+def test_a_change_lost_right_behind_the_first_book_is_found():
+    book, tokens = Book(), Tokens()
+    token = tokens.watch(MARKET, TOKEN)
+    tokens.took(book.dump(), 5)
+    book.change("BUY", 45, "3")
+    tokens.took(book.change("BUY", 44, "2"), 7)
+
+    (turn,) = token.verify(8).turns
+
+    assert (SUSPECT, "checksum", 5) == (turn.state, turn.reason, turn.since_wall_ns)
+
+
+def test_a_doubt_begins_when_the_venue_had_said_what_is_proven_however_late_that_came():
+    book, tokens = Book(), Tokens()
+    token, lag_ns = tokens.watch(MARKET, TOKEN), 2 * 10**9
+    tokens.took(book.dump(), book.ms * 10**6)
+    tokens.took(book.change("BUY", 45, "3"), book.ms * 10**6 + lag_ns)
+    proven_ns = book.ms * 10**6
+    token.verify(proven_ns + lag_ns)
+    book.change("BUY", 44, "2")
+    tokens.took(book.change("BUY", 43, "2"), book.ms * 10**6 + lag_ns)
+
+    (turn,) = token.verify(book.ms * 10**6 + lag_ns).turns
+
+    assert (SUSPECT, proven_ns) == (turn.state, turn.since_wall_ns)
+    (turn,) = tokens.took(book.dump(), book.ms * 10**6 + lag_ns)
+    assert (SYNCED, book.ms * 10**6 + lag_ns) == (turn.state, turn.since_wall_ns)
 
 
 def test_a_gap_is_mended_by_a_rest_book_and_the_changes_that_came_after_it():
@@ -174,19 +203,14 @@ def test_a_lost_change_is_noted_in_front_of_the_book_that_hides_it():
     ]
 
 
-def test_a_book_after_a_trade_is_counted_when_it_differs():
+def test_a_book_after_a_trade_that_differs_is_no_doubt():
     book = Book()
     tokens = _synced(book)
-    tokens.took(book.later(), 2)
-    assert 0 == tokens[TOKEN].book_differs
     book.put("BUY", 49, "0")
     tokens.took(book.later(), 3)
 
-    assert (1, 3, SYNCED) == (
-        tokens[TOKEN].book_differs,
-        tokens[TOKEN].snapshots,
-        tokens[TOKEN].state,
-    )
+    assert (2, SYNCED) == (tokens[TOKEN].snapshots, tokens[TOKEN].state)
+    assert book.rest() == tokens[TOKEN].seed()
 
 
 def test_a_stale_book_changes_nothing():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from workers.core.watching import Patience, Watch
+from workers.core.watching import Patience, Reached, Watch
 
 S = 1_000_000_000
 PATIENCE = Patience(freeze_after_s=5, confirm_s=1.5, missing_book_s=10)
@@ -88,3 +88,22 @@ def test_what_is_no_longer_subscribed_is_forgotten(watch: Watch):
     assert [] == watch.silent(60 * S, {"m"})
     assert [] == watch.lacking(60 * S)
     assert [] == watch.frozen(60 * S, lambda _: 0)
+
+
+def test_a_connection_has_reached_the_newest_time_it_told():
+    reached = Reached()
+
+    assert 0 == reached.told_ms
+    for timestamp_ms in (10_000, 15_000, 17_000):
+        reached.event(timestamp_ms)
+    reached.book(2_000)
+    reached.event(100)
+    assert 17_000 == reached.told_ms
+
+
+def test_by_what_went_back_before_there_may_be_something_missing():
+    reached = Reached()
+    for timestamp_ms in (1_000, 1_500, 1_300, 2_000):
+        reached.event(timestamp_ms)
+
+    assert 1_800 == reached.told_ms

@@ -13,7 +13,7 @@ from tests.processes.stream_oracle import Archive, keys_of, verdicts_of
 from tests.processes.stream_rig import Run, running
 from tests.rig import wait_for
 from workers.core.frames import FrameRow, read_frame_row
-from workers.core.stream_rows import Closed, Stalled
+from workers.core.stream_rows import Closed, Heard, Stalled
 from workers.edge.spool import reader
 
 NS_PER_S = 1_000_000_000
@@ -75,7 +75,7 @@ def hurried(tmp_path: Path) -> Iterator[Run]:
 def test_a_streamer_killed_in_full_flow_loses_one_flush_at_most(hurried: Run):
     """How fast the flow is depends on the machine: tests.stream_campaign counts it."""
     run = hurried
-    run.start()
+    run.start(confirm_s=10.0)
     run.hears(1_000)
     killed = run.rig.processes[-1]
     killed.kill()
@@ -83,6 +83,8 @@ def test_a_streamer_killed_in_full_flow_loses_one_flush_at_most(hurried: Run):
     killed_ns = time.time_ns()
     before = Archive(run.rig)
     flush_s, patience_s = 0.3, 2.0
+    # Nothing stands in the ledger of which it does not say that the rows before it are whole.
+    assert isinstance(before.ledger[-1], Heard)
     last_ns = max(row.recv_wall_ns for row in before.rows)
     assert killed_ns - last_ns < (flush_s + patience_s) * 1e9
 
@@ -100,11 +102,37 @@ def test_a_streamer_killed_in_full_flow_loses_one_flush_at_most(hurried: Run):
     assert 0 == code, told
 
 
+@pytest.fixture
+def lagging(tmp_path: Path) -> Iterator[Run]:
+    with running(tmp_path, 4, changes_per_s=60) as run:
+        yield run
+
+
+def test_what_a_lagging_connection_had_not_brought_when_it_was_cut_lies_in_the_gap(lagging: Run):
+    run = lagging
+    run.start(confirm_s=20.0, pong_timeout_s=20.0)
+    slow = run.spoil("slow", bytes_per_s=20_000)
+    run.rests(1.5)
+    run.spoil("storm", count=1)
+    wait_for(lambda: run.has_lost(1), what="the cut")
+    run.venue.faults.remove(slow)
+    wait_for(run.is_synced, what="every book")
+    run.hears(100)
+
+    archive = run.stop()
+
+    closed = next(each for each in archive.of(Closed) if each.cause == "reset")
+    assert closed.heard_wall_ns - closed.told_ms * 1_000_000 > NS_PER_S // 2
+    found = run.judged(archive)
+    assert ([], {}) == (found.unexplained, found.hidden)
+    assert found.lost.get("reset", 0) > 0, found.lost
+
+
 @pytest.fixture(scope="module")
 def halting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Run, Archive, int, int]]:
     """A streamer of small segments that was stopped for a while, and when."""
     with running(tmp_path_factory.mktemp("halting"), 2, changes_per_s=60) as run:
-        run.start_only(segments={"max_segment_bytes": 65_536}, pong_timeout_s=30)
+        run.start_only(segments={"max_segment_bytes": 65_536}, pong_timeout_s=30, confirm_s=10)
         wait_for(run.is_synced)
         process = run.rig.processes[-1]
         process.send_signal(signal.SIGSTOP)

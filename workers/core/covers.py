@@ -4,7 +4,8 @@ Rows of a worker are read in the order they were written, of some hours only: th
 SYNCED before them is told by a seed, a book of ours that begins a segment.
 
 Promises  a cover ends at the last moment at which the book was known to be right; without a last
-          word of its connection, at the last `heard` row of it
+          word of its connection, at the last `heard` row of it; and no later than the venue's time
+          that it had reached: a connection that lags has not brought what was said since
 Never     covers what nobody wrote down: a connection without a word behind its book covers nothing
 """
 
@@ -14,6 +15,7 @@ import msgspec
 
 from workers.core import ledger
 from workers.core.follow import Cover
+from workers.core.instants import NS_PER_MS
 from workers.core.stream_rows import Closed, Heard, Subscription, Turned
 from workers.core.turns import State
 
@@ -28,13 +30,17 @@ _PLANNED = frozenset({*_UNWANTED, "rotated", "stop", NOT_WRITTEN})
 
 
 class Covered(msgspec.Struct, frozen=True, order=True):
-    """A token was covered by a connection between two moments, both inclusive; `ended`: why."""
+    """A token was covered by a connection between two moments, both inclusive; `ended`: why.
+
+    `heard_wall_ns`: it was heard until then, by our clock.
+    """
 
     from_wall_ns: int
     until_wall_ns: int
     connection: str
     leg: int
     ended: str
+    heard_wall_ns: int
 
     def holds(self, at_ns: int) -> bool:
         """True when the moment lies in it."""
@@ -83,12 +89,13 @@ class TokenCovers(msgspec.Struct, frozen=True):
 
     def gaps(self) -> Iterator[StreamGap]:
         """Where it was wanted and no connection covered it."""
-        reached_ns, cause = self.from_wall_ns, self.before
+        reached_ns, heard_ns, cause = self.from_wall_ns, 0, self.before
         for each in self.covered:
             if each.from_wall_ns > reached_ns + 1 and cause not in _UNWANTED:
                 yield StreamGap(reached_ns, each.from_wall_ns, cause)
-            if each.until_wall_ns >= reached_ns:
-                reached_ns, cause = each.until_wall_ns, each.ended
+            reached_ns = max(reached_ns, each.until_wall_ns)
+            if each.heard_wall_ns >= heard_ns:
+                heard_ns, cause = each.heard_wall_ns, each.ended
         if self.until_wall_ns > reached_ns + 1 and cause not in _UNWANTED:
             yield StreamGap(reached_ns, self.until_wall_ns, cause)
 
@@ -117,10 +124,12 @@ class _Watched:
     def want(self, at_ns: int) -> None:
         self.first_ns = at_ns if self.first_ns is None else min(self.first_ns, at_ns)
 
-    def end(self, connection: str, at_ns: int, cause: str) -> None:
+    def end(self, connection: str, at_ns: int, cause: str, heard_ns: int) -> None:
         begun = self.open.pop(connection, None)
-        if begun is not None and at_ns >= begun[0]:
-            self.covered.append(Covered(begun[0], at_ns, connection, begun[1], cause))
+        if begun is not None and heard_ns >= begun[0]:
+            # What was said before a book came with it: so much holds, and names the gap behind it.
+            at_ns = max(at_ns, begun[0])
+            self.covered.append(Covered(begun[0], at_ns, connection, begun[1], cause, heard_ns))
 
     def leave(self, connection: str, at_ns: int, cause: str) -> None:
         """The connection does not carry the token any more."""
@@ -134,7 +143,7 @@ class Covers:
 
     def __init__(self, token_ids: Iterable[str]) -> None:
         self._tokens = {each: _Watched() for each in token_ids}
-        self._heard_ns: dict[str, int] = {}
+        self._heard: dict[str, tuple[int, int | None]] = {}
         self._closed: set[str] = set()
 
     def read(self, rows: Iterable[ledger.Row]) -> None:
@@ -146,9 +155,10 @@ class Covers:
                 case Subscription():
                     self._subscription(row)
                 case Heard():
-                    self._heard_ns[row.connection] = row.at_wall_ns
+                    self._heard[row.connection] = row.at_wall_ns, row.told_ms
                 case Closed():
-                    self._ended(row.connection, row.heard_wall_ns or row.at_wall_ns, row.cause)
+                    heard_ns = row.heard_wall_ns or row.at_wall_ns
+                    self._ended(row.connection, row.cause, heard_ns, row.told_ms)
                     self._closed.add(row.connection)
 
     def seeded(self, token_id: str, connection: str, leg: int, at_ns: int) -> None:
@@ -171,7 +181,8 @@ class Covers:
             token.open.pop(row.connection)
         if not (token.covered or token.open) and row.state != State.SYNCED:
             token.before = row.reason
-        token.end(row.connection, row.since_wall_ns, row.reason)
+        since_ns = row.since_wall_ns if begun is None else max(row.since_wall_ns, begun[0])
+        token.end(row.connection, since_ns, row.reason, since_ns)
         if row.state == State.SYNCED:
             token.begin(row.connection, row.leg, row.since_wall_ns)
 
@@ -184,13 +195,14 @@ class Covers:
                 token.want(row.at_wall_ns)
                 token.subscribed[row.connection] = row.at_wall_ns
             else:
-                token.end(row.connection, row.at_wall_ns, UNSUBSCRIBED)
+                token.end(row.connection, row.at_wall_ns, UNSUBSCRIBED, row.at_wall_ns)
                 token.leave(row.connection, row.at_wall_ns, UNSUBSCRIBED)
 
-    def _ended(self, connection: str, at_ns: int, cause: str) -> None:
+    def _ended(self, connection: str, cause: str, heard_ns: int, told_ms: int | None) -> None:
+        at_ns = heard_ns if told_ms is None else min(heard_ns, told_ms * NS_PER_MS)
         for token in self._tokens.values():
             if connection in token.subscribed or connection in token.open:
-                token.end(connection, at_ns, cause)
+                token.end(connection, at_ns, cause, heard_ns)
                 token.leave(connection, at_ns, cause)
 
     def listed(
@@ -207,8 +219,12 @@ class Covers:
         }
         for connection in left - self._closed:
             worker, run, _ = connection.split(".")
-            cause = NOT_WRITTEN if running.get(worker) == run else DOWN
-            self._ended(connection, self._heard_ns.get(connection, 0), cause)
+            heard_ns, told_ms = self._heard.get(connection, (0, None))
+            if running.get(worker) == run:
+                # Nothing has ended: what it has not told yet may be nothing.
+                self._ended(connection, NOT_WRITTEN, heard_ns, None)
+            else:
+                self._ended(connection, DOWN, heard_ns, told_ms)
         return {n: _of(each, wanted_until_ns.get(n, 0)) for n, each in self._tokens.items()}
 
 

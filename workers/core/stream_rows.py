@@ -30,7 +30,9 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
 class Heard(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="heard"):
     """What a connection has brought since it was opened; with every flush.
 
-    The ledger is flushed last: where this row is, every row heard before it is.
+    The ledger is flushed last: where this row is, every row heard before it is. `told_ms` is the
+    venue's time up to which it has brought everything (core/watching.py), 0 = it brought nothing;
+    None in rows of earlier versions.
     """
 
     connection: str
@@ -39,6 +41,7 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="he
     events: int
     bytes: int
     last_recv_wall_ns: int
+    told_ms: int | None = None
 
 
 class Turned(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="turn"):
@@ -46,7 +49,7 @@ class Turned(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="t
 
     `since_wall_ns`: of SYNCED, when its book was received; of SUSPECT and EMPTY, the last moment
     at which it was known to be right. A token is covered from SYNCED to its next turn, to the
-    last word of the connection, or, when the process died, to its last `heard` row.
+    last word of the connection, or, when the process died, to its last `heard` row: core/covers.py.
     """
 
     connection: str
@@ -63,6 +66,7 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="c
     """A connection has ended, or did not open; causes stand in core/causes.py.
 
     `heard_wall_ns`: when anything was last heard on it, PONG as well; None = nothing ever was.
+    `told_ms`: as of Heard.
     """
 
     connection: str
@@ -74,6 +78,7 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="c
     frames: int = 0
     events: int = 0
     bytes: int = 0
+    told_ms: int | None = None
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="frame"):

@@ -42,7 +42,7 @@ class Token:
         self.resyncs: Counter[str] = Counter()
         self.verdicts: Counter[str] = Counter()
         self.snapshots = self.changes = self.applied = self.invalid = 0
-        self.duplicates = self.stale = self.book_differs = 0
+        self.duplicates = self.stale = 0
         self.good_wall_ns = self.last_wall_ns = 0
         self._forget()
 
@@ -161,8 +161,6 @@ class Token:
 
     def _stand_on(self, rebuilt: Rebuilt, ms: int, seen: Seen, reason: str) -> Turns:
         """Begin anew from a full book, with the changes on top that waited and are later."""
-        if self.state is _SYNCED and self.rebuilt is not None:
-            self.book_differs += self.rebuilt.levels() != rebuilt.levels()
         waiting, self._waiting = self._waiting, deque()
         self.rebuilt, self._base_ms, self._base_hash = rebuilt, ms, seen.hash
         self._last_ms = max(self._last_ms, ms)
@@ -172,8 +170,12 @@ class Token:
         if not self._catch_up(rebuilt, waiting):
             self._need_ms = self._last_ms
             return NO_TURNS
-        self.good_wall_ns = seen.recv_wall_ns
-        return self._turn(reason, seen.recv_wall_ns)
+        self.good_wall_ns = max(self.good_wall_ns, seen.earlier_ns)
+        turns = self._turn(reason, seen.recv_wall_ns)
+        if not self.witness.is_proven:
+            # Until a hash has said yes none can say no, and the next change may be missing.
+            self.verify(seen.recv_wall_ns)
+        return turns
 
     def _catch_up(self, rebuilt: Rebuilt, waiting: deque[_Waiting]) -> bool:
         """True when the changes that waited lead from the book to what the last of them tells."""
@@ -209,7 +211,7 @@ class Token:
         if verdict == "failed":
             return Checked(verdict, self._turn("checksum", at_wall_ns))
         if verdict != "unproven":
-            self.good_wall_ns = max(self.good_wall_ns, self.witness.seen.recv_wall_ns)
+            self.good_wall_ns = max(self.good_wall_ns, self.witness.seen.earlier_ns)
         return Checked(verdict)
 
     def rest(self, raw: bytes, sent_wall_ns: int, recv_wall_ns: int) -> Checked:
@@ -288,5 +290,5 @@ class Token:
         if new is old:
             return NO_TURNS
         self.reason = reason
-        since = self.good_wall_ns or at_wall_ns
+        since = self.good_wall_ns if old is _SYNCED else at_wall_ns
         return (Turn(self.market, self.token_id, new, reason, since, at_wall_ns),)

@@ -78,6 +78,8 @@ class Turn(msgspec.Struct, frozen=True):
 
     `since_wall_ns`: of SYNCED, when its book was received; of SUSPECT and EMPTY, the last moment
     at which the rebuilt book was known to be right, or, where there was none, the change itself.
+    That moment is the venue's where its time of the state is earlier than ours: what is missing was
+    said later than it, and perhaps long before it could have been received.
     """
 
     market: str

@@ -19,6 +19,8 @@ NS_PER_S = 1_000_000_000
 #: A market that says nothing because nothing happens is asked for at most so much less often.
 _SLOWER = 2
 _LACKING_PAUSES_NS = (NS_PER_S, 60 * NS_PER_S)
+#: What is older is no market's turn but a time that is wrong: tick changes were seen with one.
+BACK_MAX_MS = 5_000
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,3 +127,31 @@ class Watch:
             doubled_ns = min(2 * pause_ns, _LACKING_PAUSES_NS[1])
             self._lacking[each] = (mono_ns + pause_ns, doubled_ns)
         return found
+
+
+class Reached:
+    """The venue's time up to which a connection has brought everything, as far as it has shown.
+
+    The venue tells what happens market by market: a later event may be the older one. It may be so
+    again by as much as it was before.
+    """
+
+    def __init__(self) -> None:
+        self._newest_ms = self._back_ms = 0
+
+    @property
+    def told_ms(self) -> int:
+        """Of what the venue said earlier everything has come; 0 = it said nothing."""
+        return max(0, self._newest_ms - self._back_ms)
+
+    def book(self, timestamp_ms: int) -> None:
+        """A whole book came; after a subscription it may tell of old."""
+        self._newest_ms = max(self._newest_ms, timestamp_ms)
+
+    def event(self, timestamp_ms: int) -> None:
+        """Any other event came."""
+        back_ms = self._newest_ms - timestamp_ms
+        if back_ms <= 0:
+            self._newest_ms = timestamp_ms
+        elif back_ms <= BACK_MAX_MS:
+            self._back_ms = max(self._back_ms, back_ms)

@@ -8,6 +8,8 @@ Source    VENUE §4: the tail of the hashed bytes is not told on the stream, so 
 
 import msgspec
 
+from workers.core.frames import whole_ms
+from workers.core.instants import NS_PER_MS
 from workers.core.rebuilt import Rebuilt
 from workers.core.tails import Tails
 
@@ -20,6 +22,14 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     timestamp: str
     hash: str
     recv_wall_ns: int
+
+    @property
+    def earlier_ns(self) -> int:
+        """When it was said, or received if that is earlier: where clocks differ, or it came late.
+
+        What is missing behind it was said later than this.
+        """
+        return min(self.recv_wall_ns, whole_ms(self.timestamp) * NS_PER_MS)
 
 
 _NOTHING = Seen("", "", 0)

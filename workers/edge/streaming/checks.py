@@ -32,10 +32,11 @@ _NOTHING = BooksAnswer(OK, "kept", (), (), ())
 
 
 class _Question(msgspec.Struct, frozen=True):
-    """A request under way: condition id by token."""
+    """A request under way: condition id by token, and those tokens that were ordered."""
 
     id: str
     asked: dict[str, str]
+    ordered: frozenset[str]
 
 
 class Checks:
@@ -52,6 +53,7 @@ class Checks:
         self._interval_ns = int(streamer.snapshot_interval_s * NS_PER_S)
         self._snapshot_due_mono_ns = world.mono_ns() + self._interval_ns
         self._wanted: dict[str, str] = {}
+        self._ordered: frozenset[str] = frozenset()
         self._question: _Question | None = None
         self.courtesy = courtesy_of(
             collector, per_10s=streamer.requests_per_10s / shards, mono_ns=world.mono_ns()
@@ -71,10 +73,16 @@ class Checks:
         """Ask for these soon."""
         self._wanted |= dict.fromkeys(token_ids, market)
 
+    def order(self, market: str, token_ids: Iterable[str]) -> None:
+        """Ask for these soon, and tell by `is_awaited` when that is done."""
+        ordered = frozenset(token_ids)
+        self.want(market, ordered)
+        self._ordered |= ordered
+
     def is_awaited(self, token_ids: Iterable[str]) -> bool:
-        """True while one of these is to be asked for, or its answer to come."""
-        asked = self._question.asked if self._question is not None else {}
-        return any(each in self._wanted or each in asked for each in token_ids)
+        """True while one of these was ordered and is to be asked for, or its answer to come."""
+        asked = self._question.ordered if self._question is not None else frozenset[str]()
+        return not (self._ordered | asked).isdisjoint(token_ids)
 
     def tend(self, links: Sequence[Link], open_now: frozenset[str]) -> None:
         """Take the answer that came, find what is due, ask the next question."""
@@ -103,7 +111,9 @@ class Checks:
     def _ask(self) -> None:
         chosen = [*self._wanted][: self._batch]
         asked = {each: self._wanted.pop(each) for each in chosen}
-        self._question = _Question(self._diary.next_request_id(), asked)
+        ordered = self._ordered & asked.keys()
+        self._ordered -= ordered
+        self._question = _Question(self._diary.next_request_id(), asked, ordered)
         body = msgspec.json.encode([{"token_id": each} for each in asked])
         self._asker.ask(Call(method="POST", url=self._url, body=body, request_id=self._question.id))
 

@@ -2,7 +2,8 @@
 
     opened     when a group has none, after its pause; what it must carry is sent at once
     replaced   after `rotation_s`, or when a market on it froze: another connection is opened, and
-               the old one goes when the new one knows every book, or has had `missing_book_s`
+               the old one goes when the new one knows every book and the old one has brought
+               what was said before them, or after `missing_book_s`
     lost       pauses with full jitter; early deaths in a row halve the group
 
 Promises  a replacement loses nothing: both connections are recorded while they overlap
@@ -23,7 +24,7 @@ from workers.edge.spool.diary import Diary
 from workers.edge.streaming.link import Link
 from workers.edge.world import World
 
-NS_PER_S = 1_000_000_000
+NS_PER_MS, NS_PER_S = 1_000_000, 1_000_000_000
 #: Ends that we chose: what follows them needs no pause.
 OURS = frozenset({"rotated", "freeze", "unwanted", "disk_guard", "stop"})
 #: A freeze that follows the market to the next connection is no reason for many more: the pause
@@ -106,19 +107,23 @@ class Leg:
             self.groups.lived(number)
         if place.heir is None:
             self._renew_if_due(number, place, mono_ns)
-        elif self._is_ready(place.heir, mono_ns):
+        elif self._is_ready(place.link, place.heir, mono_ns):
             self._let_go([place.link], place.heir_cause)
             place.link, place.heir, place.renew_mono_ns = place.heir, None, 0
 
     def _is_old(self, link: Link, mono_ns: int) -> bool:
         return mono_ns - link.opened_mono_ns >= self._settings.stable_after_s * NS_PER_S
 
-    def _is_ready(self, heir: Link, mono_ns: int) -> bool:
-        """True when an heir knows every book, or some have not come in the time they have."""
+    def _is_ready(self, link: Link, heir: Link, mono_ns: int) -> bool:
+        """True when an heir knows every book, or some have not come in the time they have.
+
+        What was said before its books may still be on its way on the other one, which lags.
+        """
         if not heir.opened_mono_ns or not heir.has_sent:
             return False
-        waited_ns = mono_ns - heir.opened_mono_ns
-        return heir.is_synced or waited_ns > self._settings.missing_book_s * NS_PER_S
+        if mono_ns - heir.opened_mono_ns > self._settings.missing_book_s * NS_PER_S:
+            return True
+        return heir.is_synced and link.reached.told_ms * NS_PER_MS >= heir.synced_wall_ns
 
     def _renew_if_due(self, number: int, place: _Place, mono_ns: int) -> None:
         period_ns = int(self._settings.rotation_s * NS_PER_S)

@@ -21,7 +21,7 @@ from workers.core.markets import Market
 from workers.core.stream_rows import Closed, Heard, Opened, Repeated, Turned, frame_row
 from workers.core.tokens import Tokens
 from workers.core.turns import Checked, State, Turn, Turns
-from workers.core.watching import Patience, Watch
+from workers.core.watching import Patience, Reached, Watch
 from workers.edge.spool.diary import Diary
 from workers.edge.streaming.tape import Tape
 
@@ -43,7 +43,8 @@ class Link:
         self.watch = Watch(patience)
         self.opened_mono_ns = 0
         self.has_sent = self.is_stable = False
-        self.frames = self.events = self.bytes = self.last_wall_ns = 0
+        self.frames = self.events = self.bytes = self.last_wall_ns = self.synced_wall_ns = 0
+        self.reached = Reached()
         self.resolved: list[str] = []
         self.frozen: set[str] = set()
         self._tape, self._diary = tape, diary
@@ -117,6 +118,10 @@ class Link:
             return
         self.watch.heard(event.market, happening.mono_ns)
         turns = self.tokens.took(event, wall_ns)
+        if event.type == "book":
+            self.reached.book(event.timestamp_ms)
+        else:
+            self.reached.event(event.timestamp_ms)
         if event.type == "price_change":
             for change in event.changes:
                 self._touched[change.token_id] = event.timestamp_ms
@@ -144,6 +149,7 @@ class Link:
     def _note_turn(self, turn: Turn, mono_ns: int) -> None:
         self.frozen.discard(turn.market)
         if turn.state is State.SYNCED:
+            self.synced_wall_ns = max(self.synced_wall_ns, turn.since_wall_ns)
             self.watch.has_book(turn.token_id)
         elif turn.reason == "freeze":
             self.frozen.add(turn.market)
@@ -252,6 +258,7 @@ class Link:
             events=self.events,
             bytes=self.bytes,
             last_recv_wall_ns=self.last_wall_ns,
+            told_ms=self.reached.told_ms,
         )
         self._diary.write(row, wall_ns)
 
@@ -268,5 +275,6 @@ class Link:
             frames=self.frames,
             events=self.events,
             bytes=self.bytes,
+            told_ms=self.reached.told_ms,
         )
         self._diary.write(row, happening.wall_ns)

@@ -51,7 +51,7 @@ class Orders:
             if name not in self._taken:
                 until_ns = world.mono_ns() + _PATIENCE_NS
                 self._taken[name] = (until_ns, self._snapshot(market, links, world))
-                self._checks.want(market.condition_id, token_ids)
+                self._checks.order(market.condition_id, token_ids)
             elif not self._checks.is_awaited(token_ids) or self._taken[name][0] < world.mono_ns():
                 self._answer(name, self._taken.pop(name)[1], world)
 

@@ -15,7 +15,6 @@ Never     changes or removes anything of raw; rounds a number; fills a gap
 """
 
 from collections import Counter
-from functools import partial
 from typing import Any
 
 from workers.core.cadence import BackoffRules, backoff_s
@@ -113,8 +112,8 @@ class Normalizer:
         self._closes = self._closing.look(now_ms=now_ms, grace_ms=grace_ms)
         if self._closes:
             self._names, self._tidies = [], []
-            released = partial(ledger.released, self._data, [])
-            self._job = self._start(self._closing.work(self._closes, released))
+            work = self._closing.work(self._closes, ledger.Gone(self._data))
+            self._job = self._start(work)
 
     def _give_up_labelled(self) -> None:
         """What a person has decided is no failure any more."""

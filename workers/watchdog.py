@@ -235,6 +235,8 @@ class Watchdog:
         """Deliver what Sentry has not got yet."""
         self._client.close()
         if self._sentry is not None:
+            self._sentry.flush()
+            self._bell.settle(self._world.wall_ns())
             self._sentry.close()
 
 

@@ -119,6 +119,10 @@ def _eager_acknowledgement() -> None:
     segment.OpenSegment.flush = flush
 
 
+def _told_too_early() -> None:
+    segment.OpenSegment.sync = lambda self: setattr(self, "synced_rows", self.flushed_rows)
+
+
 PLANTS: dict[str, Callable[[], None]] = {
     "manifest_first": _manifest_first,
     "chain_after_commit": _chain_after_commit,
@@ -131,6 +135,7 @@ PLANTS: dict[str, Callable[[], None]] = {
     "salvage_drops_a_row": _salvage_drops_a_row,
     "forked_chain": _forked_chain,
     "eager_acknowledgement": _eager_acknowledgement,
+    "told_too_early": _told_too_early,
 }
 
 

@@ -1,6 +1,6 @@
 """One life of a writer, for the crash harness to end early.
 
-    python -m tests.crash.workload ROOT ACKS
+    python -m tests.crash.workload ROOT ACKS [LOG]
 
 Writes    what a collector would: a books stream and a ledger, rotated by hour and by size, sealed
           at the end of the market, published at the stop; in ACKS which rows the disk was said to
@@ -76,14 +76,19 @@ def ledger_row(tick: int) -> bytes:
 class Acks:
     """What the harness may hold against the archive, outside of every faulty disk."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, log: Path | None) -> None:
         with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), ACKS_BYTES)
-        self._end = 0
+        self._end, self._log = 0, log
+
+    def kept(self, segment: OpenSegment) -> int:
+        """How many rows the death that is to come must leave: of a process, or of the power."""
+        return max(0, segment.synced_rows) if self._log else segment.flushed_rows
 
     def say(self, text: str) -> None:
-        """Add one line."""
-        line = f"{text}\n".encode()
+        """Add one line; it ends with how much the disk's log had by then, when there is one."""
+        logged = f" {self._log.stat().st_size}" if self._log else ""
+        line = f"{text}{logged}\n".encode()
         self._map[self._end : self._end + len(line)] = line
         self._end += len(line)
 
@@ -125,7 +130,7 @@ class Life:
         self.recorder.tend(wall_ns=WALL_NS, mono_ns=self._mono_ns)
         for segment, rows in self._rows:
             if not segment.pending_bytes:
-                self._tell(rows[: segment.flushed_rows])
+                self._tell(rows[: self._acks.kept(segment)])
         if self.recorder.published != self._published:
             self._published = self.recorder.published
             self._acks.say(f"published {self._published}")
@@ -164,9 +169,9 @@ def take_over(data: DataDir) -> list[Finding]:
     return Salvager(data, WRITER, LEVEL).recover({MARKET.condition_id: MARKET}, WALL_NS)
 
 
-def live(root: Path, acks: Path) -> None:
+def live(root: Path, acks: Path, log: Path | None = None) -> None:
     """The whole life."""
-    data, told = DataDir(root), Acks(acks)
+    data, told = DataDir(root), Acks(acks, log)
     patiently(lambda: take_over(data) and None)
     life = Life(data, told)
     for tick in range(TICKS):
@@ -181,4 +186,4 @@ def live(root: Path, acks: Path) -> None:
 
 if __name__ == "__main__":
     plants.plant(os.environ.get("ORDERBOOKS_TEST_PLANT", ""))
-    live(Path(sys.argv[1]), Path(sys.argv[2]))
+    live(*map(Path, sys.argv[1:]))

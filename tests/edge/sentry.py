@@ -13,11 +13,13 @@ KEY = "0123456789abcdef0123456789abcdef"
 
 
 class LoopbackSentry:
-    """One project; `status` is what the next requests are answered."""
+    """One project; `status` is what the next requests are answered, once `may_answer` is set."""
 
     def __init__(self) -> None:
         self.items: list[tuple[str, dict[str, Any]]] = []
         self.status = 200
+        self.may_answer = threading.Event()
+        self.may_answer.set()
         sentry = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -26,6 +28,7 @@ class LoopbackSentry:
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
                 sentry.items += envelope_items(body)
+                sentry.may_answer.wait()
                 self.send_response(sentry.status)
                 self.send_header("Content-Length", "2")
                 self.end_headers()
@@ -56,6 +59,7 @@ class LoopbackSentry:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.may_answer.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from tests.edge.sentry import KEY, LoopbackSentry
+from tests.rig import wait_for
 from workers import VERSION
 from workers.core.alerts import Active
 from workers.core.conditions import ALERTS
@@ -72,8 +73,9 @@ def test_a_warning_is_a_warning(told):
 
 def test_a_recovery_is_an_info_event_on_the_same_issue(told):
     later = CONDITION.since_wall_ns + 40 * S
+    sent = msgspec.structs.replace(CONDITION, sent=True)
 
-    (event,) = told(lambda sentry: sentry.tell_recovered(CONDITION, later)).events()
+    (event,) = told(lambda sentry: sentry.tell_recovered(sent, later)).events()
 
     assert "recovered: rows_late: collector-01 clob" == event["message"]
     assert "info" == event["level"]
@@ -129,6 +131,83 @@ def test_no_secret_and_nothing_of_the_process_leaves(told):
     assert SCRUBBED in text
     for secret in (KEY, "tok-en-tok-en", "sys.argv", "'modules'", "'user'", "vars"):
         assert secret not in text
+
+
+@pytest.fixture
+def sentry(receiver: LoopbackSentry) -> Iterator[Sentry]:
+    made = Sentry(receiver.dsn, environment="trial", secrets=())
+    yield made
+    receiver.may_answer.set()
+    made.close()
+
+
+def ids(receiver: LoopbackSentry) -> list[str]:
+    return [each["event_id"] for each in receiver.events()]
+
+
+def test_a_condition_is_sent_once_the_server_took_it_and_not_before(sentry, receiver):
+    receiver.may_answer.clear()
+    assert not sentry.tell_raised(CONDITION)
+    wait_for(receiver.events)
+    assert not sentry.tell_raised(CONDITION), "and the call came back while the server held it"
+    receiver.may_answer.set()
+
+    wait_for(lambda: sentry.tell_raised(CONDITION))
+    assert 1 == len(receiver.events())
+
+
+@pytest.mark.parametrize("status", [500, 503, 403, 413])
+def test_what_the_server_refused_is_queued_again_under_the_same_id(sentry, receiver, status):
+    receiver.status = status
+    for count in (1, 2, 3):
+        wait_for(lambda: not sentry.tell_raised(CONDITION) and len(receiver.events()) >= count)  # noqa: B023
+    receiver.status = 200
+
+    wait_for(lambda: sentry.tell_raised(CONDITION))
+    assert 1 == len(set(ids(receiver)))
+    count = len(ids(receiver))
+    sentry.flush()
+    assert sentry.tell_raised(CONDITION)
+    assert count == len(ids(receiver))
+
+
+def test_a_server_that_is_away_or_limits_us_has_nothing(sentry, receiver):
+    away = Sentry("http://key@127.0.0.1:9/1", environment="trial", secrets=())
+    for _ in range(3):
+        assert not away.tell_raised(CONDITION)
+        away.flush()
+    away.close()
+    limited = Sentry(receiver.dsn, environment="trial", secrets=())
+    receiver.status = 429
+    for _ in range(3):
+        assert not limited.tell_raised(CONDITION)
+        limited.flush()
+    assert 1 == len(receiver.events()), "the SDK keeps the limit, and says what it dropped"
+    limited.close()
+
+
+def test_a_condition_has_another_id_when_it_begins_again(sentry, receiver):
+    again = msgspec.structs.replace(CONDITION, since_wall_ns=CONDITION.since_wall_ns + S)
+    wait_for(lambda: sentry.tell_raised(CONDITION) and sentry.tell_raised(again))
+    assert 2 == len(set(ids(receiver)))
+
+
+def test_the_end_is_told_of_what_is_under_way_and_not_of_what_never_left(sentry, receiver):
+    receiver.status = 500
+    wait_for(lambda: not sentry.tell_raised(CONDITION) and receiver.events())
+    sentry.flush()
+    count = len(receiver.events())
+    sentry.tell_recovered(CONDITION, CONDITION.last_seen_wall_ns)
+    sentry.flush()
+    assert count == len(receiver.events())
+    receiver.status = 200
+    receiver.may_answer.clear()
+    sentry.tell_raised(CONDITION)
+    sentry.tell_recovered(CONDITION, CONDITION.last_seen_wall_ns)
+    receiver.may_answer.set()
+    sentry.flush()
+    states = [each["tags"]["state"] for each in receiver.events()]
+    assert ["raised", "recovered"] == states[-2:]
 
 
 @pytest.mark.parametrize(

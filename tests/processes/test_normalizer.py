@@ -21,8 +21,8 @@ from workers.core.instants import MS_PER_HOUR
 from workers.core.table_manifests import TableManifest
 from workers.core.tables import TABLES
 from workers.edge import parquet
-from workers.edge.derived import accounts, mending, shelf
-from workers.edge.spool import locks, outbox, state, tickets
+from workers.edge.derived import accounts, shelf
+from workers.edge.spool import locks, outbox, reader, state, tickets
 from workers.edge.spool.directory import DataDir
 from workers.tools.__main__ import main as command
 
@@ -100,7 +100,7 @@ def rows_by_segment(data: DataDir, table: str = "books") -> Counter[str]:
     places: set[tuple[str, int]] = set()
     for hour_ms, _ in shelf.hours(data, table):
         for manifest in shelf.standing(data, table, hour_ms):
-            assert "" == mending.damage(data, manifest)
+            assert "" == reader.damage(data, manifest)
             portion = parquet.read(data.root / manifest.path, table, ["segment", "row"])
             for row in portion.to_pylist():
                 place = (row["segment"], row["row"])
@@ -145,7 +145,7 @@ def test_the_uploader_finds_a_derived_file_fit_to_copy(rig: Rig):
 
     assert 7 == len(derived)
     assert [""] * 2 * len(derived) == [
-        outbox.unfit(rig.data, facts) for each in derived for facts in each.files
+        reader.damage(rig.data, facts) for each in derived for facts in each.files
     ]
 
 

@@ -228,6 +228,42 @@ def test_what_sentry_was_not_told_it_is_told_when_there_is_one(
     assert [("quarantine_grew", "warning")] == told(sentry)
 
 
+def is_sent(rig: Rig) -> list[bool]:
+    told = state.read(rig.data.latest("alerts"), AlertsManifest)
+    return [each.sent for each in told.active if each.is_raised] if told else []
+
+
+def test_an_alert_is_sent_once_its_server_took_it(rig: Rig, sentry: LoopbackSentry):
+    sentry.status = 503
+    (rig.data.quarantine / "x").touch()
+    first = rig.start("watchdog")
+    wait_for(lambda: len(told(sentry)) >= 3)
+    assert [False] == is_sent(rig)
+    rig.stop(first)
+    assert [False] == is_sent(rig)
+    sentry.status = 200
+
+    second = rig.start("watchdog")
+    wait_for(lambda: is_sent(rig) == [True])
+    count = len(told(sentry))
+    wait_for_looks(rig, 3)
+    rig.stop(second)
+    assert count == len(told(sentry))
+    assert 1 == len({each["event_id"] for each in sentry.events()})
+
+
+def test_what_the_server_took_at_the_very_end_is_written_down(rig: Rig, sentry: LoopbackSentry):
+    sentry.may_answer.clear()
+    (rig.data.quarantine / "x").touch()
+    process = rig.start("watchdog")
+    wait_for(sentry.events)
+    process.send_signal(signal.SIGTERM)
+    sentry.may_answer.set()
+
+    assert 0 == process.wait(20)
+    assert [True] == is_sent(rig)
+
+
 def test_a_crash_is_told_once_with_its_traceback_and_without_secrets(
     rig: Rig, sentry: LoopbackSentry
 ):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -237,3 +238,18 @@ def test_status_tells_the_living_from_the_dead(fleet, capsys):
     )
     assert 1 == fleet.orderbooks("status")
     assert "timeout×3" in capsys.readouterr().out
+
+
+def test_status_calls_a_heartbeat_late_when_the_watchdog_would(fleet, tmp_path, capsys):
+    fleet.publish_universe(HOUR_MS - 10 * S, market(1))
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    ago_ns = time.time_ns() - 40 * 10**9
+    worker = fleet.collector(HOUR_MS - 5 * S)
+    fleet.beat(worker, pid=os.getpid(), boot_id=boot_id, at_wall_ns=ago_ns)
+    told = []
+    for late_s in (30, 3000):
+        config = tmp_path / f"{late_s}.yaml"
+        config.write_text(json.dumps({"watchdog": {"heartbeat_late_s": late_s}}))
+        fleet.orderbooks("status", "--config", str(config))
+        told.append("collector-00 is alive, no heartbeat for" in capsys.readouterr().out)
+    assert [True, False] == told

@@ -6,8 +6,8 @@ import pytest
 
 from tests.edge.derived.raw import recorded, segments
 from tests.tools.archives import HOUR_MS, Fleet
-from workers.edge.derived import mending, shelf
-from workers.edge.spool import locks, tickets
+from workers.edge.derived import shelf
+from workers.edge.spool import locks, reader, tickets
 
 RANGE = ("--from", "2026-04-16T07:00", "--to", "2026-04-16T09:00")
 
@@ -56,7 +56,7 @@ def test_rebuild_changes_nothing_that_is_right_and_mends_what_is_not(fleet: Flee
     assert 0 == fleet.orderbooks("rebuild", *RANGE)
     (after,) = shelf.standing(fleet.data, "books", HOUR_MS)
     assert [before.name] == after.replaces
-    assert (before.sha256, "") == (after.sha256, mending.damage(fleet.data, after))
+    assert (before.sha256, "") == (after.sha256, reader.damage(fleet.data, after))
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])

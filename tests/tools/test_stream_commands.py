@@ -6,7 +6,9 @@ import pytest
 
 from tests.core.told import TOKEN, event
 from tests.edge.reading.test_stream import SLUG, Truth, begun
+from tests.remotes.servers import Local
 from tests.tools.archives import HOUR_MS, Fleet, S
+from tests.tools.offloading import Yard
 from workers.edge.spool import locks
 from workers.edge.spool import reader as spool_reader
 
@@ -103,3 +105,32 @@ def test_the_changes_between_two_books_are_counted_and_the_hash_agrees(played, c
 
     assert told["hash_agrees"]
     assert 5 <= told["told"] <= 10
+
+
+def test_coverage_tells_the_stream_by_what_is_here_when_publications_were_offloaded(
+    played, capsys, tmp_path
+):
+    fleet, _ = played
+    fleet.publish_universe(HOUR_MS + 15 * S, *fleet.universe.markets)
+    span = ("--from", "2026-04-16T08:00", "--to", "2026-04-16T08:01")
+
+    def told() -> dict:
+        capsys.readouterr()
+        fleet.orderbooks("coverage", "--json", *span)
+        return json.loads(capsys.readouterr().out)
+
+    before = told()
+    with Local(tmp_path / "far") as remote:
+        yard = Yard(fleet, remote, tmp_path)
+        yard.ship_all()
+        gone = yard.let_go(lambda each: "--universe--" in each.name)
+    after = told()
+
+    assert gone.files
+    assert (False, True) == (before["is_stream_cut"], after["is_stream_cut"])
+    # The account begins with the newest publication, the one that is here.
+    assert [(20.0, 40.0), (5.0, 10.0)] == [
+        (each["stream"]["covered_s"], each["stream"]["wanted_s"]) for each in (before, after)
+    ]
+    fleet.orderbooks("coverage", *span)
+    assert "of the stream only what is here is told" in capsys.readouterr().out

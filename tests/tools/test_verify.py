@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import threading
 
 import pytest
 
@@ -391,3 +392,46 @@ def test_the_report_for_programs_names_every_problem(whole, capsys):
     assert 1 == code
     assert not report["is_fine"]
     assert any(path.name[:20] in each["path"] for each in report["problems"])
+
+
+@pytest.mark.parametrize("kind", ["books", "ledger"])
+def test_a_segment_between_its_two_renames_is_neither_missing_nor_damage(tmp_path, capsys, kind):
+    """Its data have moved, its manifest has not: whoever writes it is at it, or died there."""
+    fleet = Fleet(tmp_path / "var")
+    fleet.publish_universe(HOUR_MS - 10 * S, market(1))
+    collector = fleet.collector(HOUR_MS - 5 * S)
+    collector.ticks(HOUR_MS, HOUR_MS + 60 * S)
+    for each in [*collector.recorder.streams()]:
+        if each.kind == kind:
+            collector.recorder.seal(each, "hour")
+    while collector.recorder.has_unpublished():
+        collector.recorder.tend(wall_ns=(HOUR_MS + 61 * S) * 10**6, mono_ns=10**18)
+    manifest = fleet.manifests(kind)[-1]
+    manifest.rename(fleet.data.open_folder("collector-00") / f"{manifest.name}.tmp")
+    fleet.beat(collector)
+
+    code, out = verify(fleet, capsys)
+
+    assert (0, True) == (code, "is under way" in out), out
+    assert 0 == fleet.orderbooks("coverage", "--to", "2026-04-16T08:01:00Z")
+    assert "100.000%         60  CAPTURED" in capsys.readouterr().out
+
+
+def test_an_archive_that_is_published_to_meanwhile_is_whole(tmp_path, capsys):
+    """A commit that is under way, or ends between two looks at it, is no damage."""
+    fleet = Fleet(tmp_path / "var")
+    fleet.publish_universe(HOUR_MS - 10 * S, market(1, seconds=40))
+    collector = fleet.collector(HOUR_MS - 5 * S)
+
+    def publish() -> None:
+        for due_ms in range(HOUR_MS, HOUR_MS + 40 * S, S):
+            collector.tick(due_ms)
+            collector.publish(due_ms + 900, "size")
+
+    publishing = threading.Thread(target=publish)
+    publishing.start()
+    found = []
+    while publishing.is_alive():
+        found.append(verify(fleet, capsys))
+
+    assert {0} == {code for code, _ in found}, [out for code, out in found if code]

@@ -45,7 +45,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 class Active(msgspec.Struct, frozen=True, kw_only=True):
     """A condition that holds; told to a person from `raised_wall_ns` on.
 
-    `suppressed` counts the looks that found it again. `sent` says that Sentry has it.
+    `suppressed` counts the looks that found it again. `sent` says that Sentry took it.
     """
 
     alert: str

@@ -17,18 +17,20 @@ from workers.core.universe import Universe
 NOT_AT_WORK = frozenset({"FATAL", "BACKOFF", "EXITED", "STOPPED", "UNKNOWN"})
 #: What a person starts; stopped, it is as it should be.
 OPTIONAL = "streamer-"
-#: Beats come once a second; a step may take a request and a publish.
-LATE_BEAT_S = 30.0
 
 
 class WorkerStanding(msgspec.Struct, frozen=True, kw_only=True):
-    """One worker; `process` is supervisord's word, or what its pid tells."""
+    """One worker; `process` is supervisord's word, or what its pid tells.
+
+    `is_late`: no heartbeat for longer than the watchdog allows, or none ever.
+    """
 
     worker: str
     process: str
     pid: int | None
     up_s: float | None
     beat_s: float | None
+    is_late: bool
     success_s: float | None
     last_error: str | None
     counters: dict[str, int]
@@ -41,7 +43,7 @@ class WorkerStanding(msgspec.Struct, frozen=True, kw_only=True):
         if self.process in ("STOPPED", "stopped") and self.worker.startswith(OPTIONAL):
             return True
         at_work = self.process in ("RUNNING", "STARTING", "alive")
-        return at_work and self.beat_s is not None and self.beat_s < LATE_BEAT_S
+        return at_work and not self.is_late
 
 
 class MarketStanding(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +105,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     def wrongs(self) -> list[str]:
         """What a person should know first; empty when all is well."""
         found = [] if self.workers else ["no worker has ever run here: `orderbooks up`"]
-        found += [f"{each.worker} is {each.process}" for each in self.workers if not each.is_well]
+        found += [_ill(each) for each in self.workers if not each.is_well]
         found += [f"the universe is stale: {self.stale}"] if self.stale else []
         found += [] if self.universe_seq is not None else ["no universe was published yet"]
         found += [f"disk guard: {self.guard}"] if self.guard != "ok" else []
@@ -116,6 +118,8 @@ def worker_standings(
     crashes: Iterable[Crash],
     alive: Mapping[str, object],
     wall_ns: int,
+    *,
+    late_s: float,
 ) -> list[WorkerStanding]:
     """One line for each worker that supervisord knows or that ever beat.
 
@@ -125,6 +129,7 @@ def worker_standings(
         crashes: the last unexpected deaths.
         alive: the workers whose process is there, judged by pid and boot.
         wall_ns: now.
+        late_s: `watchdog.heartbeat_late_s`.
     """
     beats = {each.worker: each for each in heartbeats}
     table = {each.worker: each for each in fleet.processes}
@@ -135,13 +140,15 @@ def worker_standings(
         gone = "stopped" if beat is not None and beat.state == "stopped" else "gone"
         state = "alive" if worker in alive else gone
         pid = process.pid if process else beat.pid if beat and worker in alive else None
+        beat_s = _ago_s(wall_ns, beat.at_wall_ns) if beat else None
         found.append(
             WorkerStanding(
                 worker=worker,
                 process=process.state if process else state,
                 pid=pid or None,
                 up_s=_ago_s(wall_ns, beat.started_wall_ns) if beat and pid else None,
-                beat_s=_ago_s(wall_ns, beat.at_wall_ns) if beat else None,
+                beat_s=beat_s,
+                is_late=beat_s is None or beat_s > late_s,
                 success_s=_ago_s(wall_ns, beat.last_success_wall_ns) if beat else None,
                 last_error=beat.last_error if beat else None,
                 counters=beat.counters if beat else {},
@@ -152,6 +159,11 @@ def worker_standings(
             )
         )
     return found
+
+
+def _ill(worker: WorkerStanding) -> str:
+    silent = f", no heartbeat for {worker.beat_s:.0f} s" if worker.is_late and worker.beat_s else ""
+    return f"{worker.worker} is {worker.process}{silent}"
 
 
 def market_standings(heartbeats: Iterable[Heartbeat], wall_ns: int) -> list[MarketStanding]:

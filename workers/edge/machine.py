@@ -6,7 +6,9 @@ Fails     OSError when the filesystem itself does not answer; one unreadable dir
           empty and is named in `problems`
 """
 
+import ipaddress
 import os
+import socket
 import stat
 from pathlib import Path
 
@@ -114,3 +116,21 @@ def _usage(pid: int) -> Usage:
         return Usage(process.memory_full_info().pss, process.num_fds())
     except (psutil.Error, OSError):
         return Usage(None, None)
+
+
+def is_here(host: str) -> bool | None:
+    """Whether a host, by name or address, is this machine; None when its name leads nowhere."""
+    try:
+        found = {str(each[4][0]).partition("%")[0] for each in socket.getaddrinfo(host, None)}
+    except (OSError, UnicodeError):
+        return None
+    own = {
+        each.address.partition("%")[0] for some in psutil.net_if_addrs().values() for each in some
+    }
+    return any(each in own or _is_loopback(each) for each in found)
+
+
+def _is_loopback(address: str) -> bool:
+    known = ipaddress.ip_address(address)
+    known = getattr(known, "ipv4_mapped", None) or known
+    return known.is_loopback or known.is_unspecified

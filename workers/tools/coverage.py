@@ -57,7 +57,10 @@ RESTORE = "orderbooks restore --to DIR --day D, then orderbooks coverage --data 
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What was found, before it is printed; `is_cut`: what lies before was offloaded."""
+    """What was found, before it is printed; `is_cut`: what lies before was offloaded.
+
+    `is_stream_cut`: of the stream some publications or ledgers were.
+    """
 
     from_ms: int
     until_ms: int
@@ -65,6 +68,7 @@ class Report(msgspec.Struct, frozen=True):
     unreadable: list[str]
     is_cut: bool = False
     stream: list[MarketStream] = []
+    is_stream_cut: bool = False
 
     def totals(self) -> Counter[str]:
         """All states of all markets."""
@@ -155,36 +159,37 @@ def report_of(
     ]
     judged = [each for each in judged if each.due]
     is_cut = gathered.plans_from_ms > from_ms or bool(not from_ms and gathered.offloaded)
-    stream = _streamed(data, begin_ms, end_ms, market, gathered.unreadable)
-    return Report(begin_ms, end_ms, judged, gathered.unreadable, is_cut, stream)
+    stream, is_stream_cut = _streamed(data, begin_ms, end_ms, market, gathered.unreadable)
+    return Report(begin_ms, end_ms, judged, gathered.unreadable, is_cut, stream, is_stream_cut)
 
 
 def _streamed(
     data: DataDir, from_ms: int, until_ms: int, market: str, unreadable: list[str]
-) -> list[MarketStream]:
+) -> tuple[list[MarketStream], bool]:
+    """The stream, by what is here; True when something that may tell more was offloaded."""
+    span = (from_ms * NS_PER_MS, until_ms * NS_PER_MS, market)
     try:
-        reader = open_archive(data.root)
-        return reader.stream_coverage(from_ms * NS_PER_MS, until_ms * NS_PER_MS, market)
+        return open_archive(data.root).stream_coverage(*span), False
     except Damaged as error:
         unreadable.append(f"{error.path}: {error.what}")
+        return [], False
     except Offloaded:
-        # Who was listed then lies on the remote: the report says already where it is cut.
-        pass
-    return []
+        return open_archive(data.root, "label").stream_coverage(*span), True
 
 
 def _gathered(data: DataDir, from_ms: int, until_ms: int) -> Gathered:
     """The archive, read again when retention let go of something meanwhile."""
     while True:
-        released = ledger.released(data, []).keys()
+        gone = ledger.Gone(data)
         gathered = archive.gather(
             data,
             from_ms=from_ms,
             until_ms=until_ms,
             running=state.running(data),
-            released=released,
+            released=gone,
         )
-        if not gathered.unreadable or released == ledger.released(data, []).keys():
+        places = (each.partition(": ")[0] for each in gathered.unreadable)
+        if not any(each in gone and not (data.root / each).exists() for each in places):
             return gathered
 
 
@@ -200,6 +205,7 @@ def _as_json(report: Report) -> dict[str, object]:
         "is_cut": report.is_cut,
         "markets": [_market_json(each) for each in report.markets],
         "stream": stream_json(report.stream),
+        "is_stream_cut": report.is_stream_cut,
     }
 
 
@@ -240,6 +246,8 @@ def _print(report: Report, by: str) -> None:
         print("\nthe stream, in seconds of tokens:")
         rows = ([*map(terminal.printable, each)] for each in stream_rows(report.stream))
         print(terminal.table([*STREAM_HEAD], rows))
+    if report.is_stream_cut:
+        print(f"of the stream only what is here is told, some of it was offloaded: {RESTORE}")
     if report.is_cut or totals[OFFLOADED]:
         said = ["what lies before was offloaded"] if report.is_cut else []
         said += [f"{totals[OFFLOADED]} ticks are OFFLOADED"] if totals[OFFLOADED] else []

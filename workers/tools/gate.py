@@ -12,12 +12,16 @@ from pathlib import Path
 
 import msgspec
 
+from workers.core.errors import NeedsAPerson
 from workers.core.gate import Step, step
 from workers.core.gates import BLOCKED, NEEDS_REVIEW, PASS, is_live
+from workers.core.rclone_places import no_second_copy, place_text
 from workers.core.soak_report import Report
-from workers.edge import fleet, settings_file, terminal
+from workers.edge import fleet, machine, settings_file, terminal
 from workers.edge.gating import history
 from workers.edge.gating.record import Record
+from workers.edge.offload import foreground
+from workers.edge.offload.courier import Said
 from workers.edge.settings_file import Loaded
 from workers.edge.soaking import evidence, recheck, reporting
 from workers.edge.soaking.account import Span
@@ -58,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         _restart(record, data, span),
         _network(data, span),
         _upload(record, data),
-        _second_copy(loaded),
+        _second_copy(data, loaded),
         _soak(record, data),
         _risks(record),
     ]
@@ -173,10 +177,19 @@ def _upload(record: Record, data: DataDir) -> Step:
     return step("upload", found=found, wrong=wrong, missing=missing, commands=[number])
 
 
-def _second_copy(loaded: Loaded) -> Step:
-    if ":" not in loaded.remote:
-        return step("second_copy", missing=["a remote elsewhere: offload.remote is a directory"])
-    return step("second_copy", found=[f"offload.remote is {loaded.remote.partition(':')[0]}:"])
+def _second_copy(data: DataDir, loaded: Loaded) -> Step:
+    said = Said()
+    try:
+        with foreground.crew(data, loaded.settings.offload, loaded.remote) as crew:
+            places = foreground.finished(crew.courier.places(said))
+    except NeedsAPerson as error:
+        return step("second_copy", missing=[f"where offload.remote lies: {error}"])
+    here = {each.host: machine.is_here(each.host) for each in places if each.host}
+    missing = no_second_copy(places, here)
+    if said.failure is not None:
+        missing.append(f"where offload.remote lies: {said.failure.detail}")
+    found = [f"offload.remote is {' on '.join(map(place_text, places))}"] if places else []
+    return step("second_copy", found=found, missing=missing)
 
 
 def _soak(record: Record, data: DataDir) -> Step:

@@ -89,7 +89,7 @@ def _work(data: DataDir, from_ms: int, until_ms: int) -> list[tuple[int, list[st
         hour_ms = _hour_ms(place)
         if from_ms <= hour_ms < until_ms:
             found.setdefault(hour_ms, []).append(place)
-    due = accounts.due_hours(data, from_ms, until_ms, ledger.released(data, []))
+    due = accounts.due_hours(data, from_ms, until_ms, ledger.Gone(data))
     return [(hour_ms, found.get(hour_ms, [])) for hour_ms in sorted(found.keys() | due)]
 
 
@@ -124,8 +124,8 @@ def _rebuilt(root: Path, now_ms: int, hour: tuple[int, list[str]]) -> Rebuilt:
         _try(told, f"{ms_text(hour_ms)} {kind}", made)
     is_over = now_ms >= hour_ms + MS_PER_HOUR
     if is_over and hour_ms not in hours.unsettled(data):
-        released = ledger.released(data, [])
-        _try(told, f"{ms_text(hour_ms)} gaps", partial(gaps.anew, batch, hour_ms, released))
+        renewed = partial(gaps.anew, batch, hour_ms, ledger.Gone(data))
+        _try(told, f"{ms_text(hour_ms)} gaps", renewed)
     return told
 
 

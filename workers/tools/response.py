@@ -115,7 +115,7 @@ def _streams(data: DataDir, kind: str, worker: str, run: str, number: int) -> It
 
 def _refuse_offloaded(data: DataDir, path: str) -> None:
     """Raises NeedsAPerson when retention let go of a data file that may hold what is looked for."""
-    entry = offloads.released(data, []).get(path)
+    entry = offloads.Gone(data).get(path)
     if entry is not None:
         parts = dict(part.partition("=")[::2] for part in path.split("/"))
         hour = f"--day {parts.get('date')} --hour {parts.get('hour')}"

@@ -14,6 +14,7 @@ from workers.core.heartbeats import Heartbeat
 from workers.core.instants import ms_text
 from workers.core.looks import Queue
 from workers.core.reports import AlertsManifest, DiskManifest
+from workers.core.settings import Watchdog
 from workers.core.standing import (
     MarketStanding,
     Standing,
@@ -26,7 +27,7 @@ from workers.core.standing import (
     worker_standings,
 )
 from workers.core.universe import Universe
-from workers.edge import fleet, terminal
+from workers.edge import fleet, settings_file, terminal
 from workers.edge.spool import state, tickets
 from workers.edge.spool.directory import QUEUES, DataDir
 
@@ -51,21 +52,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print how the fleet stands; 0 when all is well."""
-    data = DataDir(arguments.data)
+    data, rules = DataDir(arguments.data), settings_file.load(arguments.config).settings.watchdog
     if not arguments.watch:
-        return _show(data, arguments.json)
+        return _show(data, rules, arguments.json)
     try:
         while True:
             terminal.clear_screen()
-            _show(data, arguments.json)
+            _show(data, rules, arguments.json)
             time.sleep(REDRAW_S)
     except KeyboardInterrupt:
         print()
     return EXIT_FINE
 
 
-def _show(data: DataDir, as_json: object) -> int:
-    standing = standing_of(data, time.time_ns())
+def _show(data: DataDir, rules: Watchdog, as_json: object) -> int:
+    standing = standing_of(data, rules, time.time_ns())
     if as_json:
         print(msgspec.json.encode(standing).decode(), flush=True)
     else:
@@ -73,7 +74,7 @@ def _show(data: DataDir, as_json: object) -> int:
     return EXIT_WRONG if standing.wrongs() else EXIT_FINE
 
 
-def standing_of(data: DataDir, wall_ns: int) -> Standing:
+def standing_of(data: DataDir, rules: Watchdog, wall_ns: int) -> Standing:
     """Read everything that says how the fleet stands."""
     beats = state.heartbeats(data)
     seen = fleet.look(data.socket, ANSWER_LIMIT_S)
@@ -81,10 +82,11 @@ def standing_of(data: DataDir, wall_ns: int) -> Standing:
     disk = state.read(data.latest("disk"), DiskManifest)
     told = state.read(data.latest("alerts"), AlertsManifest)
     alive = {each.worker: each for each in beats if _is_alive(each)}
+    late_s = rules.heartbeat_late_s
     return Standing(
         at_utc=ms_text(wall_ns // 1_000_000),
         supervisord=f"pid {seen.pid}" if seen.is_reached else seen.problem,
-        workers=worker_standings(beats, seen, state.crashes(data), alive, wall_ns),
+        workers=worker_standings(beats, seen, state.crashes(data), alive, wall_ns, late_s=late_s),
         markets=market_standings(beats, wall_ns),
         streams=stream_standings(beats, wall_ns),
         universe_seq=universe.seq if universe else None,

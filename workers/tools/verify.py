@@ -14,6 +14,7 @@ counted as offloaded (`orderbooks offload verify` asks the remote for it). In a 
 import argparse
 import json
 import os
+import time
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ import msgspec
 from workers.core.chains import breaks, breaks_of_part
 from workers.core.crossings import crossing, of_part
 from workers.core.manifests import Head
+from workers.core.proofs import Proof
 from workers.core.restores import MARKER, RestoredMarker
 from workers.core.segments import DATA_SUFFIX, MANIFEST_SUFFIX
 from workers.core.table_manifests import DATA_SUFFIX as TABLE_SUFFIX
@@ -34,7 +36,8 @@ from workers.edge.spool.proving import Proven
 from workers.edge.spool.table_proving import Derived
 
 EXIT_FINE, EXIT_WRONG = 0, 1
-SETTLE_TRIES = 10
+SETTLE_TRIES = 20
+SETTLE_PAUSE_S = 0.1
 EXAMPLES = """\
 examples:
   orderbooks verify                                   everything
@@ -178,21 +181,23 @@ def _settle_absent(data: DataDir, work: Work, absent: list[Proven], kinds: Count
 def _verify_across(data: DataDir, selected: list[Path], work: Work) -> None:
     """What no file shows by itself: chains, ledgers against books, strays, quarantine."""
     report = work.report
-    known = set(selected)
+    known, heads, opened = set(selected), proving.heads(data), list[Proof]()
     for _ in range(SETTLE_TRIES):
-        heads = proving.heads(data)
-        # A live writer publishes on: its chain is judged at a moment when nothing was added.
+        # A live writer publishes on: what is open, and its chain, are looked at while nothing is.
         later = [path for path in data.manifest_paths() if path not in known]
         more = verified(data, later, jobs=1)
         known.update(later)
         work.proven += more.proven
         report.problems += more.report.problems
-        if heads == proving.heads(data):
+        opened = list(proving.open_proofs(data))
+        before, heads = heads, proving.heads(data)
+        if heads == before and proving.are_settled(data, heads, known):
             break
-    proofs = [*(each.proof for each in work.proven), *proving.open_proofs(data)]
+        time.sleep(SETTLE_PAUSE_S)
+    proofs = [*(each.proof for each in work.proven), *opened]
     marker = state.read(data.root / MARKER, RestoredMarker)
     if marker is None:
-        _verify_chains(data, work, proving.heads(data))
+        _verify_chains(data, work, heads)
     else:
         _verify_chains_of_part(work)
         proofs = of_part(proofs)
@@ -215,8 +220,10 @@ def _verify_chains(data: DataDir, work: Work, heads: dict[str, tuple[Head, str]]
         path = data.relative(data.open_folder(worker) / "chain.json")
         head, _ = heads.get(worker, (Head(), path))
         links = [each.link for each in work.proven if each.link and each.worker == worker]
+        is_ahead = head.seq > max((each.chain.seq for each in links), default=0)
+        is_committing = is_ahead and proving.is_committing(data, worker, head)
         for found in breaks(worker, links, head, head_path=path):
-            if found.path == path and proving.has_draft(data, worker, head.name):
+            if found.path == path and is_committing:
                 work.report.notes.append(f"{path}: the commit of {head.name} is under way")
             else:
                 work.report.problems.append(Problem(found.path, found.detail))

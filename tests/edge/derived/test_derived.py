@@ -22,6 +22,7 @@ from workers.edge import parquet
 from workers.edge.derived import build, hours, mending, shelf, source
 from workers.edge.derived.drafts import Draft
 from workers.edge.derived.source import Unfit
+from workers.edge.spool import reader
 from workers.edge.spool.directory import DataDir
 
 
@@ -197,9 +198,9 @@ def test_a_derived_file_with_one_other_byte_is_never_read_as_good(data: DataDir,
         good[:at] + bytes((good[at] ^ draw.draw(st.integers(1, 255)),)) + good[at + 1 :]
     )
 
-    assert "sha256" in mending.damage(data, manifest)
+    assert "sha256" in reader.damage(data, manifest)
     path.write_bytes(good)
-    assert "" == mending.damage(data, manifest)
+    assert "" == reader.damage(data, manifest)
 
 
 @pytest.mark.parametrize("how", ["truncated", "flipped", "missing"])
@@ -319,4 +320,4 @@ def test_what_is_published_is_never_written_over(data: DataDir):
         shelf.commit(data, draft, manifest)
 
     assert isinstance(manifest, TableManifest)
-    assert "" == mending.damage(data, manifest)
+    assert "" == reader.damage(data, manifest)

@@ -54,10 +54,6 @@ def batch(data: DataDir, wall_ns: int = 1) -> Batch:
     return Batch(data, {"orderbooks": "0"}, wall_ns)
 
 
-def released(data: DataDir) -> dict[str, object]:
-    return dict(ledger.released(data, []))
-
-
 def standing(data: DataDir, hour_ms: int = HOUR_MS) -> TableManifest:
     (found,) = shelf.standing(data, "gaps", hour_ms)
     return found
@@ -77,13 +73,13 @@ def closed(closing: Closing, data: DataDir, now_ms: int = NOW_MS) -> tuple[list[
     """What a worker does: look, do the job, learn."""
     told = Told()
     due = closing.look(now_ms=now_ms, grace_ms=0)
-    closing.work(due, lambda: released(data))(batch(data), told)
+    closing.work(due, ledger.Gone(data))(batch(data), told)
     closing.settle(due, told)
     return due, told
 
 
 def test_its_rows_are_the_gaps_of_coverage_and_its_sums_are_what_was_due(fleet: Fleet, capsys):
-    gaps.anew(batch(fleet.data), HOUR_MS, released(fleet.data))
+    gaps.anew(batch(fleet.data), HOUR_MS, ledger.Gone(fleet.data))
     fleet.orderbooks("coverage", "--json", "--gaps", "0", *SPAN)
     report = json.loads(capsys.readouterr().out)
     told = {
@@ -266,7 +262,7 @@ def test_an_hour_whose_ledgers_are_on_the_remote_alone_keeps_its_table(tmp_path:
         yard.ship_all()
         yard.let_go(of_kind("ledger"))
     with pytest.raises(Away, match="offloaded"):
-        gaps.anew(batch(data), HOUR_MS, released(data))
+        gaps.anew(batch(data), HOUR_MS, ledger.Gone(data))
     settled(data)
     closing = Closing(data)
     closing.look(now_ms=NOW_MS, grace_ms=0)

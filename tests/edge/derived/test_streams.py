@@ -10,7 +10,7 @@ import pytest
 
 from tests.core.told import MARKET, OTHER, TOKEN, Book
 from tests.edge.derived.raw import batch, segments
-from tests.edge.derived.streams import OWN, RUN, Tape, market_of, name_of, two_legs
+from tests.edge.derived.streams import OWN, RUN, Tape, market_of, name_of, trade, two_legs
 from tests.tools.archives import HOUR_MS
 from workers.core import stream_rows
 from workers.core.payloads import Hashed, hash_of
@@ -305,3 +305,93 @@ def test_a_ledger_without_a_stream_has_no_file_of_turns(tmp_path: Path):
     assert [] == mending.rebuild(
         batch(data), HOUR_MS - 3_600_000, "ledger", segments(data, "ledger")
     )
+
+
+def test_a_change_that_several_showed_is_the_row_of_who_showed_it_first(tmp_path: Path):
+    tape, book = Tape(tmp_path, OWN), Book()
+    for connection in (1, 2):
+        tape.heard(connection, book.dump().raw)
+    for price in (30, 31):
+        told = book.change("BUY", price, "7").raw
+        tape.heard(2, told)
+        tape.heard(1, told)
+    data = tape.close()
+    built(data)
+
+    assert [(name_of(2), 1), (name_of(2), 1)] == [
+        (row["connection"], row["line"]) for row in rows(data, "changes")
+    ]
+
+
+def test_a_change_that_one_leg_shows_when_the_line_has_passed_it_stands_beside(tmp_path: Path):
+    tape, book = Tape(tmp_path, OWN), Book()
+    for connection in (1, 2):
+        tape.heard(connection, book.dump().raw)
+    # The next change is of the same level: no hash tells connection 1 that it lost this one.
+    late, next_one = (book.change("BUY", 30, size).raw for size in ("7", "8"))
+    tape.heard(1, next_one)
+    tape.heard(2, late)
+    tape.heard(2, next_one)
+    tape.heard(1, last := book.change("BUY", 31, "9").raw)
+    tape.heard(2, last)
+    data = tape.close()
+    built(data)
+
+    found = sorted(rows(data, "changes"), key=lambda row: row["step"])
+    assert [(8_000_000, 1), (9_000_000, 1)] == [
+        (row["size_micros"], row["line"]) for row in found if row["line"] is not None
+    ]
+    assert [(7_000_000, "verified", name_of(2))] == [
+        (row["size_micros"], row["hash_verdict"], row["connection"])
+        for row in found
+        if row["line"] is None
+    ]
+    assert {name_of(1): 1, name_of(2): 0} == {
+        row["connection"]: row["missing"] for row in rows(data, "legs")
+    }
+
+
+def test_new_ticks_are_rows_once_however_many_connections_told_them(tmp_path: Path):
+    tape, book = Tape(tmp_path, OWN), Book()
+    for connection in (1, 2):
+        tape.heard(connection, book.dump().raw)
+    told = {"market": MARKET, "asset_id": TOKEN, "old_tick_size": "0.01", "new_tick_size": "0.001"}
+    for connection in (1, 2):
+        tape.heard(connection, as_told(told, book.ms, "tick_size_change"))
+    tape.heard(1, as_told({**told, "new_tick_size": "x"}, book.ms, "tick_size_change"))
+    tape.heard(1, as_told({**told, "asset_id": "9"}, book.ms, "tick_size_change"))
+    data = tape.close()
+    built(data)
+
+    assert [(TOKEN, 10_000, 1_000, 2)] == [
+        (row["token_id"], row["old_tick_micros"], row["new_tick_micros"], row["row"])
+        for row in rows(data, "ticks")
+    ]
+    assert ["bad_number", "wrong_token"] == [row["reason"] for row in rows(data, "bad")]
+
+
+def as_told(told: dict[str, str], ms: int, kind: str) -> bytes:
+    return json.dumps({**told, "timestamp": str(ms), "event_type": kind}).encode()
+
+
+def test_trades_of_a_leg_that_is_behind_are_not_lost_at_the_cut_of_a_segment(tmp_path: Path):
+    tape, book = Tape(tmp_path, OWN), Book()
+    for connection in (1, 2):
+        tape.heard(connection, book.dump().raw)
+    behind, told = book.rest(), book.change("BUY", 30, "7").raw
+    first, only = trade(book), trade(book).replace(b"0xfeed", b"0xbeef")
+    tape.heard(1, told)
+    tape.heard(1, first)
+    seed = book.rest()
+    tape.cut()
+    tape.seed(1, seed)
+    tape.seed(2, behind)
+    tape.heard(2, told)
+    tape.heard(2, first)
+    tape.heard(2, only)
+    data = tape.close()
+    built(data)
+
+    found = Counter(row["transaction_hash"] for row in rows(data, "trades"))
+    assert {"0xfeed", "0xbeef"} == found.keys()
+    assert 1 == len(rows(data, "changes"))

@@ -7,7 +7,7 @@ Never     writes
 """
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Container, Iterator
 from pathlib import Path
 
 import msgspec
@@ -40,7 +40,7 @@ class Account(msgspec.Struct, frozen=True):
     markets: list[MarketCoverage]
 
 
-def account(data: DataDir, hour_ms: int, released: Collection[str]) -> Account:
+def account(data: DataDir, hour_ms: int, released: Container[str]) -> Account:
     """Account for an hour.
 
     Args:
@@ -158,7 +158,7 @@ def first_hour_ms(data: DataDir) -> int | None:
     return None
 
 
-def due_hours(data: DataDir, from_ms: int, until_ms: int, released: Collection[str]) -> set[int]:
+def due_hours(data: DataDir, from_ms: int, until_ms: int, released: Container[str]) -> set[int]:
     """The hours of a stretch without any segment in which a market was due all the same."""
     found = archive.gather(data, from_ms=from_ms, until_ms=until_ms, running={}, released=released)
     phases = (

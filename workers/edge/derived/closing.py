@@ -11,7 +11,7 @@ Fails     an hour whose evidence is damaged is told as the job's problem, and tr
 
 # ruff: noqa: PLC0415 - pyarrow is imported in the job only
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 
 import msgspec
 
@@ -27,7 +27,6 @@ from workers.edge.spool.directory import DataDir
 
 #: Hours that one job judges at most: what comes meanwhile waits no longer.
 JUDGED_AT_ONCE = 24
-Released = Callable[[], Collection[str]]
 
 
 class Closing:
@@ -64,7 +63,7 @@ class Closing:
         until_ms = self._until_ms or 0
         self._changed.update(range(hour_ms - MS_PER_HOUR, until_ms, MS_PER_HOUR))
 
-    def work(self, due: Sequence[int], released: Released) -> Work:
+    def work(self, due: Sequence[int], released: Container[str]) -> Work:
         """The job on hours that are due."""
         return close(due, frozenset(self._changed), released)
 
@@ -107,12 +106,11 @@ def _touched(data: DataDir, name: str, until_ms: int) -> Iterator[int]:
         yield from (hour_ms, hour_ms + MS_PER_HOUR)
 
 
-def close(due: Sequence[int], changed: Collection[int], released: Released) -> Work:
+def close(due: Sequence[int], changed: Collection[int], released: Container[str]) -> Work:
     """The work on hours that are over: those that changed, and those whose table is not current."""
 
     def work(batch: Batch, told: Told) -> None:
-        gone = released()
-        empty = _nothing_due(batch.data, due, gone)
+        empty = _nothing_due(batch.data, due, released)
         todo = 0
         for hour_ms in due:
             is_left = hour_ms in empty
@@ -122,12 +120,12 @@ def close(due: Sequence[int], changed: Collection[int], released: Released) -> W
             if todo == JUDGED_AT_ONCE:
                 break
             todo += 1
-            _close(batch, hour_ms, gone, told)
+            _close(batch, hour_ms, released, told)
 
     return work
 
 
-def _close(batch: Batch, hour_ms: int, released: Collection[str], told: Told) -> None:
+def _close(batch: Batch, hour_ms: int, released: Container[str], told: Told) -> None:
     from workers.edge.derived import gaps
 
     try:
@@ -142,7 +140,7 @@ def _close(batch: Batch, hour_ms: int, released: Collection[str], told: Told) ->
     told.judged.append(hour_ms)
 
 
-def _nothing_due(data: DataDir, due: Sequence[int], released: Collection[str]) -> set[int]:
+def _nothing_due(data: DataDir, due: Sequence[int], released: Container[str]) -> set[int]:
     """The hours of which there is neither a segment nor a due tick: all were asleep."""
     silent = [each for each in due if not accounts.has_segments(data, each)]
     found = set(silent)

@@ -7,7 +7,7 @@ Promises  the same evidence gives the same bytes; the manifest names every segme
 Fails     as `accounts` does; what stands is left alone then
 """
 
-from collections.abc import Collection
+from collections.abc import Container
 
 import msgspec
 
@@ -21,7 +21,7 @@ from workers.edge.derived.drafts import Draft
 from workers.edge.derived.shelf import Batch
 
 
-def renewed(batch: Batch, hour_ms: int, released: Collection[str]) -> list[TableManifest]:
+def renewed(batch: Batch, hour_ms: int, released: Container[str]) -> list[TableManifest]:
     """Make the table unless one stands that rests on the same evidence."""
     found = accounts.account(batch.data, hour_ms, released)
     name = table_name(GAPS.name, hour_ms, found.sources)
@@ -31,7 +31,7 @@ def renewed(batch: Batch, hour_ms: int, released: Collection[str]) -> list[Table
     return _written(batch, hour_ms, found, standing)
 
 
-def anew(batch: Batch, hour_ms: int, released: Collection[str]) -> list[TableManifest]:
+def anew(batch: Batch, hour_ms: int, released: Container[str]) -> list[TableManifest]:
     """Make the table; nothing when the one that stands has the same bytes."""
     found = accounts.account(batch.data, hour_ms, released)
     return _written(batch, hour_ms, found, shelf.standing(batch.data, GAPS.name, hour_ms))

@@ -32,6 +32,7 @@ from workers.edge.derived.drafts import FAN_IN, merge
 from workers.edge.derived.merging import merged
 from workers.edge.derived.shelf import Batch
 from workers.edge.derived.source import Segment
+from workers.edge.spool import reader
 from workers.edge.spool.directory import DataDir
 
 #: One row in so many has its hash made again from the columns.
@@ -45,7 +46,7 @@ def compact(batch: Batch, hour_ms: int, table: str) -> TableManifest | None:
         return None
     sources = _united(standing)
     for each in standing:
-        problem = damage(batch.data, each)
+        problem = reader.damage(batch.data, each)
         if problem:
             raise Refused(f"{each.path}: {problem}", hint="orderbooks rebuild makes it anew")
     checks: Counter[str] = Counter()
@@ -84,20 +85,6 @@ def _united(standing: Sequence[TableManifest]) -> list[Source]:
             hint="orderbooks rebuild makes the hour anew",
         )
     return every
-
-
-def damage(data: DataDir, manifest: TableManifest) -> str:
-    """Why a derived file is not what its manifest says, or ""."""
-    try:
-        with (data.root / manifest.path).open("rb") as file:
-            digest, size = hashlib.file_digest(file, "sha256"), file.tell()
-    except OSError as error:
-        return f"{error.strerror}; its manifest is there"
-    if size != manifest.bytes:
-        return f"{size} bytes, its manifest says {manifest.bytes}"
-    if digest.hexdigest() != manifest.sha256:
-        return f"sha256 {digest.hexdigest()}, its manifest says {manifest.sha256}"
-    return ""
 
 
 def rebuild(
@@ -159,7 +146,7 @@ def exchange(
     if not wanted.sources and not standing:
         return []
     same = [each for each in standing if each.name.startswith(wanted.name)]
-    if len(standing) == 1 and same and not damage(data, same[0]) and _same(draft, same[0]):
+    if len(standing) == 1 and same and not reader.damage(data, same[0]) and _same(draft, same[0]):
         return []
     name, number = wanted.name, 1
     taken = {each.name for each in shelf.manifests(data, wanted.table, hour_ms)}

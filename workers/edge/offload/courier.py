@@ -16,11 +16,12 @@ from typing import TypeVar
 
 import msgspec
 
-from workers.core import rclone
+from workers.core import rclone, rclone_places
 from workers.core.errors import Refused
 from workers.core.offload import CommandRow, Found
 from workers.core.rclone import Ended, Tuning
 from workers.core.rclone_failures import Failure, failure_of
+from workers.core.rclone_places import Place
 from workers.edge.remote import Rclone
 
 Result = TypeVar("Result")
@@ -131,6 +132,17 @@ class Courier:
         command = rclone.fetch_command(self.remote, str(target), listed, self._tuning)
         yield from self._ran(command, said, _nothing)
 
+    def places(self, said: Said) -> Job[list[Place]]:
+        """The remote and what it stands on, each asked once; incomplete with a failure."""
+        waits, asked, found = [self.remote], {self.remote}, []
+        while waits and said.failure is None:
+            place = yield from self._ran(rclone_places.string_command(waits.pop()), said, _place)
+            if place is not None:
+                found.append(place)
+                waits += [each for each in place.wraps if each not in asked]
+                asked.update(place.wraps)
+        return found
+
     def _ran(
         self,
         command: list[str],
@@ -166,6 +178,11 @@ class Courier:
 def _hash_type(lines: Iterator[bytes]) -> str | None:
     text = b"\n".join(lines)
     return rclone.hash_type_of(text) if text else None
+
+
+def _place(lines: Iterator[bytes]) -> Place | None:
+    text = b"\n".join(lines).decode(errors="replace")
+    return rclone_places.place_of(text) if text else None
 
 
 def _nothing(_lines: Iterator[bytes]) -> None:

@@ -2,11 +2,13 @@
 
 Reads     segments of kind upload, retention and drill, published or being written
 Promises  rows come in the order they were written; a row that retention flushed before it removed
-          a file is seen; damage is added to `damage`, never skipped in silence
+          a file is seen; damage is added to `damage`, never skipped in silence; who misses some
+          files (`Gone`) reads of retention what was written since their hours, once
 Never     writes
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -89,20 +91,70 @@ def released(data: DataDir, damage: list[str]) -> dict[str, Released]:
 
     They may lie here all the same: while a sweep runs, or when they were brought back.
     """
+    return _by_path(retentions(data, damage))
+
+
+def _by_path(rows: Iterable[RetentionManifest]) -> dict[str, Released]:
     return {
         row.path: Released(row=row, batch=each.batch, at_utc=each.at_utc, remote=each.remote)
-        for each in retentions(data, damage)
+        for each in rows
         for row in each.files
     }
 
 
-def _rows(data: DataDir, kind: str, shape: type[Row], damage: list[str]) -> Iterator[Row]:
+class Gone(Container[str]):
+    """What retention let go, for whoever misses files: nothing is read before the first is asked.
+
+    A file goes after its hour; what retention wrote before is read only when nothing since then
+    lists the file, for a clock may have been set back. A path that was not found is looked for
+    again in what was written meanwhile.
+    """
+
+    def __init__(self, data: DataDir) -> None:
+        self._data = data
+        self._known: dict[str, Released] = {}
+        self._read: set[Path] = set()
+
+    def __contains__(self, path: object) -> bool:
+        return isinstance(path, str) and self.get(path) is not None
+
+    def get(self, path: str) -> Released | None:
+        """The row of a data file that was let go; None when none is known, or it is damaged."""
+        for since in (_hour_of(path), ""):
+            if path not in self._known:
+                rows = _rows(
+                    self._data, "retention", RetentionManifest, [], since=since, read=self._read
+                )
+                self._known.update(_by_path(rows))
+        return self._known.get(path)
+
+
+def _hour_of(path: str) -> str:
+    """The date=…/hour=… of a data file, as folders are sorted by it; "" when it lies in none."""
+    parts = path.split("/")[-3:-1]
+    return "/".join(parts) if parts and parts[0].startswith("date=") else ""
+
+
+def _rows(
+    data: DataDir,
+    kind: str,
+    shape: type[Row],
+    damage: list[str],
+    *,
+    since: str = "",
+    read: set[Path] | None = None,
+) -> Iterator[Row]:
+    """Rows of manifests in folders from `since` on; those in `read` are passed over, and added."""
     decoder = msgspec.json.Decoder(shape)
+    read = set() if read is None else read
     # The open ones first: one that is published meanwhile is then read as published.
     opened = list(reader.open_streams(data, kinds=frozenset({kind})))
     published = set()
-    for path in sorted((data.root / ROOTS[kind]).glob(f"date=*/hour=*/*{MANIFEST_SUFFIX}")):
+    for path in _manifests(data, kind, since):
         published.add(path.name.removesuffix(MANIFEST_SUFFIX))
+        if path in read:
+            continue
+        read.add(path)
         try:
             stream = reader.read_stream(data.root / read_manifest(path.read_bytes()).path)
         except (OSError, msgspec.MsgspecError) as error:
@@ -114,6 +166,12 @@ def _rows(data: DataDir, kind: str, shape: type[Row], damage: list[str]) -> Iter
     for each in opened:
         if each.path.name.removesuffix(OPEN_SUFFIX) not in published:
             yield from _decoded(each.rows, decoder, data.relative(each.path), damage)
+
+
+def _manifests(data: DataDir, kind: str, since: str) -> Iterator[Path]:
+    for folder in sorted((data.root / ROOTS[kind]).glob("date=*/hour=*")):
+        if f"{folder.parent.name}/{folder.name}" >= since:
+            yield from sorted(folder.glob(f"*{MANIFEST_SUFFIX}"))
 
 
 def _decoded(

@@ -14,7 +14,7 @@ import msgspec
 from workers.core.instants import utc_text
 from workers.core.offload import Facts, FileRow, Found, Judged, UploadManifest, judged
 from workers.edge.offload.courier import Courier, Job, Said
-from workers.edge.spool import outbox
+from workers.edge.spool import outbox, reader
 from workers.edge.spool.directory import DataDir
 from workers.edge.spool.outbox import Parcel
 
@@ -57,7 +57,7 @@ def shipped(
     refused: list[Judged] = []
     hashed = 0
     for parcel in parcels:
-        problem = outbox.unfit(data, parcel.data)
+        problem = reader.damage(data, parcel.data)
         hashed += parcel.data.bytes
         if hashed >= HASHED_AT_ONCE_BYTES:
             hashed = 0

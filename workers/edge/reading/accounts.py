@@ -17,6 +17,7 @@ from workers.core.covers import NOT_WRITTEN
 from workers.core.instants import MS_PER_HOUR
 from workers.core.plans import DueTicks, Known
 from workers.core.segments import MANIFEST_SUFFIX, ROOTS, parse_name
+from workers.edge.offload import ledger
 from workers.edge.reading.findings import Findings
 from workers.edge.reading.folders import Folders, hour_folder, hour_of
 from workers.edge.reading.vault import Vault
@@ -95,7 +96,7 @@ class Accounts:
             from_ms=from_ms,
             until_ms=until_ms,
             running=running,
-            released=self._vault.released(),
+            released=ledger.Gone(self._data),
         )
         judge = Judge(gathered, gathered.plans.markets.values())
         return _Account(judge, time.time_ns() // 1_000_000)

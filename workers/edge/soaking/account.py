@@ -6,7 +6,7 @@ Never     writes
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from functools import partial
 
 import msgspec
@@ -44,9 +44,9 @@ class Span(msgspec.Struct, frozen=True):
         return range(first_ms, self.until_ms + 1, MS_PER_HOUR)
 
 
-def accounted(data: DataDir, span: Span) -> Account:
-    """Coverage, first captures and requests."""
-    gathered = gathered_of(data, span)
+def accounted(data: DataDir, span: Span, released: Container[str] | None = None) -> Account:
+    """Coverage, first captures and requests; `released` as in `gathered_of`."""
+    gathered = gathered_of(data, span, released)
     markets = _judged(gathered, span)
     totals: Counter[str] = Counter()
     for market, _ in markets:
@@ -66,14 +66,14 @@ def accounted(data: DataDir, span: Span) -> Account:
     )
 
 
-def gathered_of(data: DataDir, span: Span) -> Gathered:
-    """What coverage is judged from."""
+def gathered_of(data: DataDir, span: Span, released: Container[str] | None = None) -> Gathered:
+    """What coverage is judged from; `released`: files that may be away (else: by retention)."""
     return archive.gather(
         data,
         from_ms=span.from_ms,
         until_ms=span.until_ms,
         running=state.running(data),
-        released=ledger.released(data, []).keys(),
+        released=ledger.Gone(data) if released is None else released,
     )
 
 

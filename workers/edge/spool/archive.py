@@ -10,7 +10,7 @@ Promises  of a long archive only the hours asked for are opened, and before them
 Never     writes
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import zip_longest
 
 import msgspec
@@ -94,7 +94,7 @@ def gather(
     from_ms: int,
     until_ms: int,
     running: Mapping[str, str],
-    released: Collection[str] = (),
+    released: Container[str] = (),
 ) -> Gathered:
     """Read what bears on the ticks of from_ms ≤ due < until_ms.
 
@@ -103,7 +103,7 @@ def gather(
         from_ms: the first moment.
         until_ms: the end, exclusive.
         running: the run of each worker that is alive now, by worker.
-        released: paths of data files that retention let go, wherever they are now.
+        released: paths of data files that retention let go; asked of those that are not here.
     """
     gathered = Gathered(Plans(), Lives())
     said = list(labels.all_labels(data, gathered.unreadable))

@@ -2,7 +2,8 @@
 
 Reads     manifests/alerts/latest.json at start: what was told before is not told again
 Writes    manifests/alerts/ (latest.json, a history row for each raise and recovery), log events
-Promises  a condition that Sentry has not been given yet is given to it as soon as there is one
+Promises  a condition that Sentry has not taken yet is told to it at each look until it has, as
+          soon as there is one
 """
 
 from collections.abc import Callable, Sequence
@@ -23,8 +24,8 @@ from workers.edge.spool.journal import Journal
 class Sender(Protocol):
     """Who carries an alert to a person."""
 
-    def tell_raised(self, condition: Active) -> None:
-        """A condition holds."""
+    def tell_raised(self, condition: Active) -> bool:
+        """A condition holds; asked again until True: that its server has it."""
 
     def tell_recovered(self, condition: Active, wall_ns: int) -> None:
         """A condition is over."""
@@ -92,6 +93,11 @@ class Bell:
         write = self._journal.replace_synced if is_news else self._journal.replace
         write("alerts", self._manifest(wall_ns))
 
+    def settle(self, wall_ns: int) -> None:
+        """Write down what the server has taken meanwhile, before the end."""
+        self.active = [self._sent(each) for each in self.active]
+        self._journal.replace_synced("alerts", self._manifest(wall_ns))
+
     def _clean(self, finding: Finding) -> Finding:
         return msgspec.structs.replace(
             finding,
@@ -103,11 +109,10 @@ class Bell:
     def _sent(self, condition: Active) -> Active:
         if self._sender is None or condition.sent or not condition.is_raised:
             return condition
-        self._sender.tell_raised(condition)
-        return msgspec.structs.replace(condition, sent=True)
+        return msgspec.structs.replace(condition, sent=self._sender.tell_raised(condition))
 
     def _recover(self, condition: Active, wall_ns: int) -> None:
-        if self._sender is not None and condition.sent:
+        if self._sender is not None:
             self._sender.tell_recovered(condition, wall_ns)
         self._remember("recovered", condition, wall_ns)
         self._log(

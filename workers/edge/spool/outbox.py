@@ -102,20 +102,6 @@ def _facts_of_bytes(ticket: Ticket, raw: bytes) -> Facts:
     return Facts(ticket.manifest, len(raw), hashlib.sha256(raw).hexdigest(), md5)
 
 
-def unfit(data: DataDir, facts: Facts) -> str:
-    """Why a local file must not be copied under its name, or "" when it is what it must be."""
-    try:
-        with (data.root / facts.path).open("rb") as file:
-            digest, size = hashlib.file_digest(file, "sha256"), file.tell()
-    except OSError as error:
-        return f"the local file: {error.strerror}"
-    if size != facts.bytes:
-        return f"the local file has {size} bytes, its manifest says {facts.bytes}"
-    if digest.hexdigest() != facts.sha256:
-        return f"the local file has sha256 {digest.hexdigest()}, its manifest says {facts.sha256}"
-    return ""
-
-
 def settle(parcel: Parcel, verdicts: Collection[Judged]) -> str:
     """Move the parcel's ticket as the verdicts on its files say; returns its new state."""
     if all(each.is_proven for each in verdicts):

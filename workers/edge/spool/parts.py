@@ -18,7 +18,7 @@ Promises  the cost is that of the hours and of how long a worker was away around
 Never     writes
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from workers.edge.spool import publish, reader
 from workers.edge.spool.directory import DataDir
 
 _KINDS = frozenset({"universe", "ledger", "books"})
+_LEDGERS = frozenset({"ledger"})
 #: In each ledger segment that lists the markets of its shard.
 LOADED = b'"kind":"universe"'
 _MS_PER_DAY = 24 * MS_PER_HOUR
@@ -59,7 +60,7 @@ class Part(msgspec.Struct, frozen=True):
 
 
 def listed(
-    data: DataDir, unreadable: list[str], released: Collection[str], from_ms: int, until_ms: int
+    data: DataDir, unreadable: list[str], released: Container[str], from_ms: int, until_ms: int
 ) -> dict[str, list[Part]]:
     """The segments that bear on ticks of from_ms ≤ due < until_ms, by kind, in order.
 
@@ -67,16 +68,17 @@ def listed(
     """
     shelf = _Shelf(data, unreadable, released, until_ms)
     begin_ms = from_ms - MS_PER_HOUR + 1
+    # Ledgers first, as in _opened.
     found: dict[str, Iterable[Part]] = {
+        "ledger": chain.from_iterable(
+            _followed(shelf, worker, begin_ms, until_ms)
+            for worker in shelf.collectors(begin_ms, until_ms)
+        ),
         "books": shelf.oldest_first("books", begin_ms - MS_PER_HOUR, until_ms),
         "universe": chain(
             islice(shelf.oldest_first("universe", 0, begin_ms), 1),
             islice(shelf.newest_first("universe", 0, begin_ms), 1),
             shelf.oldest_first("universe", begin_ms, until_ms),
-        ),
-        "ledger": chain.from_iterable(
-            _followed(shelf, worker, begin_ms, until_ms)
-            for worker in shelf.collectors(begin_ms, until_ms)
         ),
     }
     # One that was open and is published has the same name: it comes last, and stands.
@@ -101,7 +103,7 @@ class _Shelf:
     """The segments of an archive by the hours of their folders; each manifest is read once."""
 
     def __init__(
-        self, data: DataDir, unreadable: list[str], released: Collection[str], until_ms: int
+        self, data: DataDir, unreadable: list[str], released: Container[str], until_ms: int
     ) -> None:
         self._data, self._unreadable, self._released = data, unreadable, released
         # Before any folder is listed: what is published meanwhile is then found there.
@@ -199,7 +201,7 @@ class _Shelf:
         except (OSError, msgspec.MsgspecError) as error:
             self._unreadable.append(f"{data.relative(path)}: {error}")
             return None
-        gone = manifest.path in self._released and not (data.root / manifest.path).exists()
+        gone = not (data.root / manifest.path).exists() and manifest.path in self._released
         rows = _given(b"") if gone else _rows_of(data, manifest, self._unreadable)
         return Part(name, hour_ms, manifest, rows, is_offloaded=gone)
 
@@ -217,11 +219,16 @@ def _is_asked(name: SegmentName, kind: str, worker: str) -> bool:
 
 
 def _opened(data: DataDir, until_ms: int) -> Iterator[Part]:
-    """What is being written; of books and publications nothing that is begun after the hours."""
-    for path, name in reader.open_names(data, kinds=_KINDS):
+    """What is being written; of books and publications nothing that is begun after the hours.
+
+    Ledgers are read before the others are listed: a writer flushes them last, so that whatever a
+    row of them claims is in a file by then.
+    """
+    names = (reader.open_names(data, kinds=kinds) for kinds in (_LEDGERS, _KINDS - _LEDGERS))
+    for path, name in chain.from_iterable(names):
         hour_ms = _started_ms(name) // MS_PER_HOUR * MS_PER_HOUR
         if _tells_of_ticks(name) and (name.kind == "ledger" or hour_ms < until_ms):
-            stream = reader.open_stream(path, name)
+            stream = reader.open_stream(data, path, name)
             if stream is not None:
                 yield Part(name, hour_ms, None, _given(stream.rows))
 

@@ -7,7 +7,7 @@ Never     writes
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -158,8 +158,29 @@ def heads(data: DataDir) -> dict[str, tuple[Head, str]]:
 
 
 def has_draft(data: DataDir, worker: str, name: str | None) -> bool:
-    """True when the commit of this manifest is under way: its draft waits to be renamed."""
+    """True when the commit of this manifest is under way: its draft waits to be renamed.
+
+    Ask before you look for the manifest: one becomes the other, and between two looks it may.
+    """
     return (data.open_folder(worker) / f"{name}{MANIFEST_DRAFT_SUFFIX}").exists()
+
+
+def are_settled(data: DataDir, heads: dict[str, tuple[Head, str]], known: Container[Path]) -> bool:
+    """True when none of these heads was published without being seen."""
+    named = (_published(data, head.path) for head, _ in heads.values() if head.path)
+    return all(path in known or not path.exists() for path in named)
+
+
+def is_committing(data: DataDir, worker: str, head: Head) -> bool:
+    """True when a head names what is published later than was looked: with a draft, or by now."""
+    if head.path is None:
+        return False
+    return has_draft(data, worker, head.name) or _published(data, head.path).exists()
+
+
+def _published(data: DataDir, path: str) -> Path:
+    """The manifest of a data file, once it is there."""
+    return data.root / (path.removesuffix(DATA_SUFFIX) + MANIFEST_SUFFIX)
 
 
 def strays(data: DataDir) -> Iterator[tuple[Path, str]]:
@@ -173,7 +194,7 @@ def strays(data: DataDir) -> Iterator[tuple[Path, str]]:
             parsed = parse_name(name)
             if name == path.name or parsed is None:
                 yield path, "a stray file, none of ours"
-            elif not manifest.exists() and not has_draft(data, parsed.worker, name):
+            elif not (has_draft(data, parsed.worker, name) or manifest.exists()):
                 yield path, "a data file without its manifest"
 
 

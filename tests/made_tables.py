@@ -17,6 +17,7 @@ from workers.core import causes
 from workers.core.columns import BAD_REASONS, FLAGS
 from workers.core.conditions import ALERTS
 from workers.core.events import EVENTS
+from workers.core.framed import OWN
 from workers.core.gate import STEPS
 from workers.core.gates import RULES
 from workers.core.heartbeats import GUARD_LEVELS
@@ -231,6 +232,12 @@ def table_columns() -> str:
     return "\n".join(parts)
 
 
+def frame_columns() -> str:
+    """The columns of a frame that the table `books` does not have."""
+    rows = ([f"`{it.name}`", it.kind, it.unit, it.meaning] for it in OWN.columns)
+    return table(("column", "type", "unit", "meaning"), rows)
+
+
 def token_stats() -> str:
     """The columns of what was mined."""
     rows = ([f"`{it.name}`", it.kind, it.unit, it.meaning] for it in TOKEN_STATS.columns)
@@ -261,7 +268,7 @@ TABLES: dict[str, Callable[[], str]] = {
     for made in (
         *(verbs, targets, exit_codes, alerts, metrics, events, request_causes, skip_causes),
         *(refusal_reasons, market_refusals, endings, guard_levels, kinds, reading_order),
-        *(table_columns, book_flags, bad_reasons, token_stats),
+        *(table_columns, frame_columns, book_flags, bad_reasons, token_stats),
         *(verdicts, bars, remote_causes, pauses, close_causes, turns, soak_rules, gate_steps),
     )
 }

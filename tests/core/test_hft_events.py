@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.core.book import Book
+from workers.core.evidence import Provenance, Trade
 from workers.core.hft_events import (
     BUY,
     CLEAR,
@@ -17,6 +18,7 @@ from workers.core.hft_events import (
     RECORD_BYTES,
     SELL,
     SNAPSHOT,
+    TRADE,
     HftEvents,
     npy_head,
 )
@@ -141,3 +143,27 @@ def test_the_head_is_what_numpy_reads():
     told = ast.literal_eval(head[10:].decode())
     assert ((12,), False) == (told["shape"], told["fortran_order"])
     assert 8 * len(told["descr"]) == RECORD_BYTES
+
+
+def test_a_trade_tells_its_side_and_both_times_and_leaves_the_book_alone():
+    events, source = HftEvents(), Provenance(path="p", row=1, sha256=None)
+    events.book(book(5, {480: 10}, {}), 7 * MS)
+    found = []
+    for side in ("BUY", "SELL", ""):
+        told = Trade(
+            token_id="1",
+            venue_ms=9,
+            recv_wall_ns=12 * MS,
+            side=side,
+            price_micros=480_000,
+            size_micros=5_500_000,
+            provenance=source,
+        )
+        found += records(events.trade(told))
+
+    assert [(BUY, 9 * MS, 12 * MS), (SELL, 9 * MS, 12 * MS), (0, 9 * MS, 12 * MS)] == [
+        (ev ^ (EXCHANGE | LOCAL | TRADE), exch, local) for ev, exch, local, _, _ in found
+    ]
+    assert {(0.48, 5.5)} == {(px, qty) for *_, px, qty in found}
+    assert b"" == events.book(book(5, {480: 10}, {}), 13 * MS)
+    assert 3 == events.counts.trades

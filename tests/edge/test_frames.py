@@ -14,9 +14,8 @@ from workers.core.columns import BOOKS
 from workers.core.errors import Refused
 from workers.core.plans import DueTicks, Plan
 from workers.core.stats import Levels, Seen
-from workers.core.token_stats import TokenStats, with_sums
+from workers.core.token_stats import TokenStats, Wanted, with_sums
 from workers.edge import frames, parquet
-from workers.edge.frames import Wanted
 
 MS, S = 1_000_000, 1000
 HOUR_MS = 1_776_326_400_000

@@ -37,7 +37,7 @@ class Streamer(Worker):
 
     def _seeds(self, named: str, wall_ns: int) -> Iterator[tuple[bytes, str]]:
         for link in self.links:
-            for line in link.snapshots(named, wall_ns, 1, "opened"):
+            for line in link.snapshots(named, wall_ns, wall_ns - BOOT_MS * MS, "opened"):
                 yield line, link.name
 
     def open(self, at_ms: int, leg: int = 0) -> Link:
@@ -65,12 +65,14 @@ class Streamer(Worker):
         """Every book is checked; what was heard is in the open files."""
         for link in self.links:
             link.verify(at_ms * MS, mono(at_ms))
+            tell_of_others(link, at_ms)
             link.write_heard(at_ms * MS)
         self.tape.write_out()
         self.flush(at_ms)
 
     def lose(self, link: Link, at_ms: int, cause: str, heard_ms: int) -> None:
         """A connection ends."""
+        tell_of_others(link, heard_ms)
         link.closed(
             Happening(
                 CLOSED,
@@ -95,6 +97,11 @@ class Streamer(Worker):
             self.lose(link, at_ms, "stop", at_ms)
         self.tape.write_out()
         self.stop(at_ms)
+
+
+def tell_of_others(link: Link, at_ms: int) -> None:
+    """Something was said about another market of the connection at that moment."""
+    link.reached.book(at_ms)
 
 
 def mono(at_ms: int) -> int:

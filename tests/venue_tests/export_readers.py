@@ -13,7 +13,10 @@ from typing import Any
 
 
 def hftbacktest(path: str, tick: str, *moments: str) -> dict[str, Any]:
-    """The book at some moments, replayed by the real engine: bids and asks as [tick, quantity]."""
+    """The book at some moments, replayed by the real engine: bids and asks as [tick, quantity].
+
+    And the trades that it showed until then: exchange time, local time, price, quantity.
+    """
     numpy = importlib.import_module("numpy")
     package = importlib.import_module("hftbacktest")
     validation = importlib.import_module("hftbacktest.data.validation")
@@ -29,7 +32,7 @@ def hftbacktest(path: str, tick: str, *moments: str) -> dict[str, Any]:
         .trading_value_fee_model(0, 0)
         .tick_size(float(tick))
         .lot_size(0.01)
-        .last_trades_capacity(0)
+        .last_trades_capacity(10_000)
     )
     engine = package.HashMapMarketDepthBacktest([asset])
     engine.elapse(0)
@@ -42,8 +45,12 @@ def hftbacktest(path: str, tick: str, *moments: str) -> dict[str, Any]:
             for side in (depth.bid_qty_at_tick, depth.ask_qty_at_tick)
         )
         books.append([engine.current_timestamp, *sides])
+    trades = [
+        [int(each["exch_ts"]), int(each["local_ts"]), float(each["px"]), float(each["qty"])]
+        for each in engine.last_trades(0)
+    ]
     engine.close()
-    return {"events": len(events), "books": books}
+    return {"events": len(events), "books": books, "trades": trades}
 
 
 def tardis(folder: str, from_date: str, to_date: str) -> dict[str, Any]:

@@ -19,11 +19,13 @@ from enum import StrEnum
 
 import msgspec
 
+from workers.core.amounts import INT32_MAX, Inexact, micros
 from workers.core.book import Book
 from workers.core.bookhash import Verdict
 from workers.core.canvas import CAPTURED, Gap
 from workers.core.covers import StreamGap
 from workers.core.errors import NeedsAPerson, Refused
+from workers.core.frames import read_frame
 from workers.core.plans import Known
 
 NS_PER_MS = 1_000_000
@@ -230,3 +232,32 @@ class Intervals:
                 self._interval_ms = phase.interval_ms
                 self._until_ms = min([phase.until_ms, *later])
                 return
+
+
+def trade_of(raw: bytes, token_id: str, recv_wall_ns: int, provenance: Provenance) -> Trade | None:
+    """The trade that an event tells; None for what is none, or not exact in micros.
+
+    Args:
+        raw: the event in the venue's bytes.
+        token_id: whose.
+        recv_wall_ns: when it was first received.
+        provenance: where it stands.
+    """
+    found = read_frame(raw).events
+    if len(found) != 1 or found[0].type != "last_trade_price":
+        return None
+    told = found[0].told
+    try:
+        price, size = micros(told.price or "", INT32_MAX), micros(told.size or "")
+    except Inexact:
+        return None
+    return Trade(
+        token_id=token_id,
+        venue_ms=found[0].timestamp_ms,
+        recv_wall_ns=recv_wall_ns,
+        side=told.side or "",
+        price_micros=price,
+        size_micros=size,
+        provenance=provenance,
+        event=raw,
+    )

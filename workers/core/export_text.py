@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from workers.core.amounts import shortest
 from workers.core.book import ASK, BID, Book
+from workers.core.evidence import Trade
 from workers.core.instants import utc_text
 from workers.core.replay import Kind, Scene
 
@@ -17,7 +18,7 @@ from workers.core.replay import Kind, Scene
 NO_FILTERS = "4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945"
 MINUTE_NS = 60_000_000_000
 COLUMNS = {
-    "kind": "`book`, `gap`, `silence` or `damage`",
+    "kind": "`book`, `trade`, `gap`, `silence` or `damage`",
     "at_utc": "when it was received, or when the gap begins; microseconds",
     "at_ns": "the same, Unix ns",
     "venue_ms": "the venue's time of its last change, Unix ms",
@@ -27,7 +28,7 @@ COLUMNS = {
     "outcome": "what the token pays for",
     "state": "SYNCED, SUSPECT, GAP or LABELLED",
     "cause": "why it is not SYNCED",
-    "side": "`bid` or `ask`; empty in a row without a level",
+    "side": "`bid` or `ask`, of a trade `BUY` or `SELL` as told; empty in a row without a level",
     "level": "from the best one, which is 1",
     "price": "exact decimal",
     "size": "exact decimal, shares",
@@ -77,6 +78,20 @@ def csv_rows(scene: Scene, levels: int | None) -> Iterator[str]:
     told = list(_levels(book, levels)) if scene.kind == Kind.BOOK and book else []
     for level in told or [("", "", "", "")]:
         yield _row([*head, *level, *tail])
+
+
+def csv_trade(scene: Scene, trade: Trade) -> str:
+    """The row of a trade that a scene tells."""
+    answer, source = scene.answer, trade.provenance
+    return _row(
+        [
+            *("trade", utc_text(answer.at_ns), answer.at_ns, trade.venue_ms),
+            *(answer.slug, answer.condition_id, answer.token_id, answer.outcome),
+            *(answer.state.value, answer.cause),
+            *(trade.side, "", shortest(trade.price_micros), shortest(trade.size_micros)),
+            *("", "", source.path, source.row),
+        ]
+    )
 
 
 def _levels(book: Book, levels: int | None) -> Iterator[tuple[object, ...]]:

@@ -84,8 +84,11 @@ class Follower:
     def took(self, item: Item, of: object, rank: int = 0) -> Iterator[Placed]:
         """Take what may stand on the line; others' that it gives a place come out with it.
 
-        Of several connections that show the same the caller's own of the lowest rank comes out.
+        Of several connections that show the same the caller's own of the lowest rank comes out,
+        of equal ones the first.
         """
+        best, first = self._waiting.get(item.key, (rank + 1, None))
+        of = first if best <= rank else of
         yield from self._stepped(self._follow.took(item), item.key, of)
         yield from self.beside(item, of, rank)
 

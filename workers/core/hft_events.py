@@ -1,10 +1,11 @@
-"""Books as events of hftbacktest: snapshots, differences between two polls, and gaps.
+"""Books and trades as events of hftbacktest: snapshots, differences, gaps.
 
 | what                       | events                                                          |
 |----------------------------|-----------------------------------------------------------------|
 | first book, or after a gap | DEPTH_CLEAR, then DEPTH_SNAPSHOT for each level                  |
 | a book that differs        | DEPTH for each price whose size differs; a size of 0 removes it  |
 | an unchanged book          | none                                                            |
+| a trade                    | TRADE, with the side that the venue tells                       |
 | gap, silence, damage       | DEPTH_CLEAR: nothing is known until the next book                |
 
 Source    hftbacktest 2.4.4, `types.py`: the flags and `event_dtype`; the file is read by that
@@ -21,10 +22,11 @@ import msgspec
 
 from workers.core.amounts import MICROS
 from workers.core.book import BID, Book, LevelChange, changes_between
+from workers.core.evidence import Trade
 from workers.core.instants import NS_PER_MS
 from workers.core.ladders import Ladder
 
-DEPTH, CLEAR, SNAPSHOT = 1, 3, 4
+DEPTH, TRADE, CLEAR, SNAPSHOT = 1, 2, 3, 4
 EXCHANGE, LOCAL, BUY, SELL = 1 << 31, 1 << 30, 1 << 29, 1 << 28
 _BOTH = EXCHANGE | LOCAL
 _FIELDS = ("ev", "exch_ts", "local_ts", "px", "qty", "order_id", "ival", "fval")
@@ -34,7 +36,7 @@ RECORD_BYTES = _RECORD.size
 
 
 class Counts(msgspec.Struct):
-    """What became of the books."""
+    """What became of the books and trades."""
 
     books: int = 0
     events: int = 0
@@ -43,6 +45,7 @@ class Counts(msgspec.Struct):
     cleared: int = 0
     held_back: int = 0
     early: int = 0
+    trades: int = 0
 
 
 class HftEvents:
@@ -75,6 +78,13 @@ class HftEvents:
             return b""
         self._reach(venue_ns, recv_wall_ns)
         return self._joined([self._change(each) for each in changes])
+
+    def trade(self, trade: Trade) -> bytes:
+        """The event of a trade: whether the book is known then or not, it was there."""
+        self.counts.trades += 1
+        self._reach(trade.venue_ms * NS_PER_MS, trade.recv_wall_ns)
+        side = {"BUY": BUY, "SELL": SELL}.get(trade.side, 0)
+        return self._joined([self._record(TRADE | side, trade.price_micros, trade.size_micros)])
 
     def gap(self, at_ns: int) -> bytes:
         """The events of a moment from which on nothing is known."""

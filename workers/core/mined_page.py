@@ -10,7 +10,7 @@ from workers.core.stats import NS_PER_S, rounded
 from workers.core.token_stats import RANKINGS, TokenStats, ranked
 
 HEAD = (
-    *("market", "outcome", "covered", "states", "changes", "observed"),
+    *("market", "outcome", "covered", "states", "changes", "observed", "stream"),
     *("best sh", "best USDC", "all sh", "all USDC", "spread", "imbalance", "ticks wide"),
 )
 #: Spreads of a cell; the others are one figure.
@@ -26,6 +26,7 @@ def cells(row: TokenStats) -> list[object]:
         row.rows,
         row.changes,
         _seconds(row.held_ns),
+        _percent(row.stream_share),
         rounded(row.best_shares, 2),
         rounded(row.best_usdc, 2),
         rounded(row.all_shares, 0),
@@ -82,6 +83,10 @@ def row_json(row: TokenStats) -> dict[str, object]:
         "changes": row.changes,
         "observed_s": _exact_s(row.held_ns),
         "two_sided_s": _exact_s(row.two_sided_ns),
+        "stream_s": _exact_s(row.stream_ns),
+        "stream_share": rounded(row.stream_share, 6),
+        "stream_states": row.stream_states,
+        "stream_changes": row.stream_changes,
         "best_bid_shares": _mean(row, row.best_bid_size_x_ns, 1),
         "best_ask_shares": _mean(row, row.best_ask_size_x_ns, 1),
         "best_shares": rounded(row.best_shares, 6),

@@ -165,6 +165,7 @@ def _turn(row: _Turning) -> Row:
         told.get("frames"),
         told.get("events"),
         told.get("bytes"),
+        told.get("told_ms"),
     )
 
 

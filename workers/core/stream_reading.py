@@ -11,10 +11,11 @@ Never     needs the ledger, or another segment: seeds say where it begins
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import msgspec
 
-from workers.core.amounts import INT32_MAX, Inexact, micros
+from workers.core.amounts import INT32_MAX, Inexact, micros, shortest
 from workers.core.follow import Item
 from workers.core.followers import Follower, Placed
 from workers.core.frame_lines import BOOKS, Exact, Heard, Lines
@@ -88,6 +89,7 @@ class FramesReader:
         self._lines, self._books = Lines(market), Books()
         self._followers: dict[str, Follower] = {}
         self._trades: dict[Row, None] = {}
+        self._ticks: set[Row] = set()
         self._step = 0
 
     def read(self, lines: Iterable[bytes]) -> None:
@@ -141,6 +143,8 @@ class FramesReader:
             self._book(heard)
         elif heard.sort == "trade":
             self._trade(heard)
+        elif heard.line.type == "tick_size_change":
+            self._tick(heard)
 
     def _follower(self, token_id: str) -> Follower:
         found = self._followers.get(token_id)
@@ -191,9 +195,8 @@ class FramesReader:
             self._put(follower.took(item, of, _RANKS[verdict]))
 
     def _trade(self, heard: Heard) -> None:
+        # What a connection behind the opening shows may be lost to the others: no hash tells.
         told, line = heard.told, heard.line
-        if self._follower(told.asset_id).is_past(line.connection, heard.ms, ""):
-            return
         fee = None if told.fee_rate_bps is None else str(told.fee_rate_bps)
         try:
             size = None if told.size is None else micros(told.size)
@@ -210,6 +213,22 @@ class FramesReader:
         times = (line.recv_wall_ns, line.recv_mono_ns, heard.ms)
         market = self._of_market(told.asset_id, told.market)
         self._add("trades", (*market, *times, *what, *self._origin(heard)))
+
+    def _tick(self, heard: Heard) -> None:
+        told, line = heard.told, heard.line
+        if self._market.tokens and told.asset_id not in self._market.tokens:
+            raise Bad("wrong_token", f"it is of {told.asset_id[:90]}")
+        try:
+            old, new = told.old_tick_size, micros(told.new_tick_size or "", INT32_MAX)
+            ticks = (None if old is None else micros(old, INT32_MAX), new)
+        except Inexact as error:
+            raise Bad(error.reason, str(error)) from error
+        key = (told.asset_id, heard.timestamp, *ticks)
+        if key not in self._ticks:
+            self._ticks.add(key)
+            times = (line.recv_wall_ns, line.recv_mono_ns, heard.ms)
+            market = self._of_market(told.asset_id, told.market)
+            self._add("ticks", (*market, *times, *ticks, *self._origin(heard)))
 
     def _put(self, placed: Iterable[Placed]) -> None:
         for each in placed:
@@ -231,6 +250,7 @@ class FramesReader:
             *(line, self._step),
             *self._origin(heard),
             of.at,
+            _texts(change.price, change.size),
         )
         self._add("changes", row)
 
@@ -259,3 +279,13 @@ class FramesReader:
             *(line.connection, line.leg, line.seq, line.position),
             *(self._segment, heard.number - 1),
         )
+
+
+def _texts(price: str, size: str) -> str | None:
+    """Both as told, where the numbers do not give them back."""
+    return None if _is_canonical(price) and _is_canonical(size) else f"{price} {size}"
+
+
+@lru_cache(maxsize=20_000)
+def _is_canonical(text: str) -> bool:
+    return shortest(micros(text)) == text

@@ -80,13 +80,20 @@ CHANGES = Table(
         *_LINE,
         *_ORIGIN,
         Column("item", "int32", "", "which of its event, from 0"),
+        Column(
+            "texts",
+            "text",
+            "",
+            "price and size as told, a blank between, where one is not spelled canonically",
+            nullable=True,
+        ),
     ),
     ("condition_id", "token_id", "segment", "step"),
 )
 TRADES = Table(
     "trades",
     "orderbooks.trades/1",
-    "One row for each trade that the stream told (`last_trade_price`), once in a segment.",
+    "One row for each trade that the stream told (`last_trade_price`), once a segment: see Lines.",
     (
         *_MARKET,
         *_TIMES,
@@ -95,6 +102,19 @@ TRADES = Table(
         Column("size_micros", "int64", "micros", "shares", nullable=True),
         Column("fee_rate_bps", "text", "basis points", "as told", nullable=True),
         Column("transaction_hash", "text", "", "as told", nullable=True),
+        *_ORIGIN,
+    ),
+    ("condition_id", "token_id", "recv_wall_ns", "segment", "row"),
+)
+TICKS = Table(
+    "ticks",
+    "orderbooks.ticks/1",
+    "One row for each new tick that the stream told (`tick_size_change`), once in a segment.",
+    (
+        *_MARKET,
+        *_TIMES,
+        Column("old_tick_micros", "int32", "micros", "as told", nullable=True),
+        Column("new_tick_micros", "int32", "micros", "the price step from here on"),
         *_ORIGIN,
     ),
     ("condition_id", "token_id", "recv_wall_ns", "segment", "row"),
@@ -158,6 +178,13 @@ TURNS = Table(
         Column("frames", "int64", "messages", "brought so far", nullable=True),
         Column("events", "int64", "events", "brought so far", nullable=True),
         Column("bytes", "int64", "bytes", "brought so far", nullable=True),
+        Column(
+            "told_ms",
+            "int64",
+            "Unix ms",
+            "of `heard` and `closed`: the newest of the venue's times brought; 0 = none",
+            nullable=True,
+        ),
         *(SEGMENT, ROW),
     ),
     ("connection", "at_wall_ns", "segment", "row"),

@@ -7,7 +7,7 @@ Promises  within a schema number columns may be added, never removed, renamed or
 """
 
 from workers.core.columns import BOOKS, CONDITION, ROW, SEGMENT, SERIES, SLUG, Column, Table
-from workers.core.stream_tables import CHANGES, LEGS, SNAPSHOTS, TRADES, TURNS
+from workers.core.stream_tables import CHANGES, LEGS, SNAPSHOTS, TICKS, TRADES, TURNS
 
 REQUESTS = Table(
     "requests",
@@ -128,17 +128,17 @@ TABLES = {
     table.name: table
     for table in (
         *(BOOKS, REQUESTS, MARKETS, GAPS, STATS, BAD),
-        *(SNAPSHOTS, CHANGES, TRADES, LEGS, TURNS),
+        *(SNAPSHOTS, CHANGES, TRADES, TICKS, LEGS, TURNS),
     )
 }
 #: What a segment of each kind becomes. The last table of each is written last: a segment is done
 #: when a live manifest of that table names it. Pages are read by nobody here.
 TABLES_OF_KIND = {
     "books": ("bad", "stats", "books"),
-    "frames": ("bad", "legs", "trades", "snapshots", "changes"),
+    "frames": ("bad", "legs", "ticks", "trades", "snapshots", "changes"),
     "ledger": ("bad", "turns", "requests"),
     "universe": ("bad", "markets"),
     "pages": (),
 }
 #: Tables that name a segment only when it has rows for them: most have none.
-SPARSE = frozenset({"bad", "turns"})
+SPARSE = frozenset({"bad", "ticks", "turns"})

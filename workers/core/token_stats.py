@@ -5,7 +5,7 @@ cache of what `books` and the publications say, one file for each stretch that w
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 
 import msgspec
@@ -29,9 +29,12 @@ TOKEN_STATS = Table(
         Column("outcome", "text", "", "what the token pays for"),
         Column("due", "int64", "ticks", "due in the stretch, by the publications in force"),
         Column("captured", "int64", "ticks", "of these, with a row of this token"),
-        Column("rows", "int64", "rows", "observed states"),
+        Column("rows", "int64", "rows", "states that polls observed"),
         Column("suspect", "int64", "rows", "of these, with a flag or a hash that is not verified"),
-        Column("changes", "int64", "rows", "whose levels differ from the token's row before"),
+        Column(
+            *("changes", "int64", "rows"),
+            "whose levels differ from the token's state before; of polls where no stream was",
+        ),
         Column("held_ns", "int64", "ns", "for which a state is known to have held"),
         Column("two_sided_ns", "int64", "ns", "of these, with a bid and an ask"),
         Column("best_bid_size_x_ns", WIDE, _SIZE, "shares at the best bid, over held_ns"),
@@ -47,11 +50,34 @@ TOKEN_STATS = Table(
         Column("at_spread_micros", "list<int64>", "micros", "each spread there was"),
         Column("at_tick_micros", "list<int64>", "micros", "the tick at it; 0 = not told"),
         Column("at_ns", "list<int64>", "ns", "how long it was held"),
+        Column("stream_states", "int64", "states", "that the stream told where it was covered"),
+        Column("stream_changes", "int64", "states", "of changes, those that the stream told"),
+        Column("stream_ns", "int64", "ns", "of held_ns, what the stream covered"),
     ),
     ("slug", "condition_id"),
 )
 #: Outcomes seen for less are not ranked: one state of a second would win by chance.
 RANKED_NS = 60 * NS_PER_S
+
+
+class Tokens(msgspec.Struct, kw_only=True):
+    """What was found of one token, hour after hour."""
+
+    names: dict[str, str]
+    sums: Sums
+    spreads: Spreads
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Rows of from_ms ≤ due < until_ms, but those of segments that a person called invalid.
+
+    `spans`: by token, from when until when (ns, exclusive) the stream is counted instead.
+    """
+
+    from_ms: int
+    until_ms: int
+    invalid: tuple[str, ...] = ()
+    spans: Mapping[str, Sequence[tuple[int, int]]] = {}
 
 
 class TokenStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +108,14 @@ class TokenStats(msgspec.Struct, frozen=True, kw_only=True):
     at_spread_micros: list[int] = []
     at_tick_micros: list[int] = []
     at_ns: list[int] = []
+    stream_states: int = 0
+    stream_changes: int = 0
+    stream_ns: int = 0
+
+    @property
+    def stream_share(self) -> Fraction | None:
+        """How much of the observed time the stream covered, as a part of 1."""
+        return mean(self.stream_ns, self.held_ns)
 
     @property
     def coverage(self) -> Fraction | None:

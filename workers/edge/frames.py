@@ -26,7 +26,7 @@ from workers.core.evidence import FRESH_INTERVALS
 from workers.core.grid import CLOCK_STEP_NS
 from workers.core.plans import DueTicks
 from workers.core.stats import NS_PER_MS, Spreads, Sums
-from workers.core.token_stats import TOKEN_STATS, WIDE, TokenStats
+from workers.core.token_stats import TOKEN_STATS, WIDE, Tokens, TokenStats, Wanted
 
 _WIDE = pl.Int128()
 _TOKEN = ["condition_id", "token_id"]
@@ -40,22 +40,6 @@ _TYPES: dict[str, Any] = {
     WIDE: pl.Decimal(38, 0),
 }
 _LEVELS = [f"{side}_{what}_micros" for side in ("bid", "ask") for what in ("price", "size")]
-
-
-class Tokens(msgspec.Struct, kw_only=True):
-    """What was found of one token, hour after hour."""
-
-    names: dict[str, str]
-    sums: Sums
-    spreads: Spreads
-
-
-class Wanted(msgspec.Struct, frozen=True):
-    """Rows of from_ms ≤ due < until_ms, but those of segments that a person called invalid."""
-
-    from_ms: int
-    until_ms: int
-    invalid: tuple[str, ...] = ()
 
 
 def mined(
@@ -72,10 +56,10 @@ def mined(
         Refused: a file cannot be read.
     """
     found: dict[tuple[str, str], Tokens] = {}
-    stretches = _stretches(due)
+    stretches, spans = _stretches(due), _spans(wanted)
     carried: pl.DataFrame | None = None
     for paths in hours:
-        new = _placed(_states(paths, wanted), stretches)
+        new = _streamed(_placed(_states(paths, wanted), stretches), spans)
         rows = new if carried is None else pl.concat([carried, new])
         rows = rows.sort(*_TOKEN, "recv_wall_ns", "segment", "row").with_columns(_pairs())
         _add(found, rows)
@@ -160,6 +144,23 @@ def _placed(rows: pl.DataFrame, stretches: pl.DataFrame) -> pl.DataFrame:
     ).drop("first_ms", "count", "base")
 
 
+def _spans(wanted: Wanted) -> pl.DataFrame:
+    spans = ((token_id, each) for token_id, own in wanted.spans.items() for each in own)
+    listed = [(token_id, *each, span) for span, (token_id, each) in enumerate(spans)]
+    names = ("recv_wall_ns", "end_ns", "span")
+    schema = {"token_id": pl.String(), **dict.fromkeys(names, pl.Int64())}
+    return pl.DataFrame(listed, schema=schema, orient="row").sort("recv_wall_ns")
+
+
+def _streamed(rows: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
+    """With the last span of the stream begun before each row, and whether that holds the row."""
+    rows = rows.sort("recv_wall_ns").join_asof(
+        spans, on="recv_wall_ns", by="token_id", strategy="backward", check_sortedness=False
+    )
+    is_streamed = (pl.col("recv_wall_ns") < pl.col("end_ns")).fill_null(value=False)
+    return rows.with_columns(pl.col("span").fill_null(-1), is_streamed=is_streamed).drop("end_ns")
+
+
 def _pairs() -> list[pl.Expr]:
     """How long each state held, and whether it differs from the one before."""
 
@@ -175,13 +176,17 @@ def _pairs() -> list[pl.Expr]:
         & (mono_ns > 0)
         & ((mono_ns - wall_ns).abs() < CLOCK_STEP_NS)
         & (missed <= 0)
+        & ~pl.col("is_streamed")
+        & (later("span") == pl.col("span"))
         & (mono_ns <= FRESH_INTERVALS * NS_PER_MS * interval_ms)
     )
     is_same = pl.struct(_TOKEN) == pl.struct(_TOKEN).shift(1)
     differs = pl.col("digest") != pl.col("digest").shift(1)
     return [
         pl.when(is_held.fill_null(value=False)).then(mono_ns).otherwise(0).alias("held_ns"),
-        (pl.col("is_new") & is_same & differs).fill_null(value=False).alias("is_change"),
+        (pl.col("is_new") & is_same & differs & ~pl.col("is_streamed"))
+        .fill_null(value=False)
+        .alias("is_change"),
     ]
 
 

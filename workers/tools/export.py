@@ -1,10 +1,10 @@
 """Write a part of the archive for other programs: hftbacktest, readers of Tardis slices, CSV.
 
-hftbacktest  one npz of one outcome: a snapshot first and after each gap, between two polls the
-             levels that differ; a gap clears the book
+hftbacktest  one npz of one outcome: a snapshot first and after each gap, between two books the
+             levels that differ; a gap clears the book; the trades of the stream
 tardis       a folder of gzip files, one for each minute: time, blank, the venue's bytes; an empty
              line where a gap begins. tardis-client reads it with cache_dir=OUT
-csv          a row for each level, exact decimals; a gap is a row; OUT may end in .gz
+csv          a row for each level or trade, exact decimals; a gap is a row; OUT may end in .gz
 
 What a format cannot say is told on stdout and in OUT.provenance.json: the segments with their
 SHA-256, the gaps with their causes, and what was left out.
@@ -22,7 +22,7 @@ import msgspec
 from workers.core import export_text
 from workers.core.amounts import shortest
 from workers.core.errors import NeedsAPerson
-from workers.core.evidence import State
+from workers.core.evidence import State, Trade, trade_of
 from workers.core.hft_events import HftEvents
 from workers.core.instants import utc_text
 from workers.core.moments import outcome_at
@@ -61,7 +61,7 @@ class Account:
             self.kinds[scene.kind] += 1
             answer = scene.answer
             self.labelled += answer.state == State.LABELLED
-            if scene.kind != Kind.BOOK:
+            if scene.kind not in {Kind.BOOK, Kind.EVENT}:
                 self._missed(scene)
             elif answer.provenance is not None:
                 source = answer.provenance
@@ -83,6 +83,15 @@ class Account:
                 "cause": answer.cause,
             }
         )
+
+    def trade(self, scene: Scene) -> Trade | None:
+        """The trade that a scene tells; a new tick is none, and counted."""
+        answer = scene.answer
+        if scene.kind != Kind.EVENT or answer.provenance is None:
+            return None
+        found = trade_of(answer.event, answer.token_id, answer.at_ns, answer.provenance)
+        self.left_out["ticks or unreadable trades"] += found is None
+        return found
 
     def usable(self, scene: Scene) -> bool:
         """True for a book that may stand in the file; of any other the reason is counted."""
@@ -129,7 +138,7 @@ def run(arguments: argparse.Namespace) -> int:
     scenes = account.counted(
         each
         for each in scenes_of(reader, cast)
-        if each.kind == Kind.DAMAGE or (each.answer.token_id in wanted and each.kind != Kind.EVENT)
+        if each.kind == Kind.DAMAGE or each.answer.token_id in wanted
     )
     told = _WRITERS[arguments.format](out, scenes, cast, account, arguments.levels)
     text = json.dumps(_facts(arguments, cast, account, told), indent=1)
@@ -197,9 +206,12 @@ def _hftbacktest(
     def records() -> Iterator[bytes]:
         for scene in scenes:
             book = scene.answer.book
-            if account.usable(scene) and book is not None:
+            trade = account.trade(scene)
+            if trade is not None:
+                yield events.trade(trade)
+            elif account.usable(scene) and book is not None:
                 yield events.book(book, scene.at_ns)
-            else:
+            elif scene.kind != Kind.EVENT:
                 yield events.gap(scene.at_ns)
 
     export_files.write_npz(out, records())
@@ -213,9 +225,10 @@ def _tardis(
     respelled = 0
     try:
         for scene in scenes:
-            if account.usable(scene):
-                slices.message(scene.at_ns, scene.raw)
-                respelled += b"\n" in scene.raw
+            raw = scene.answer.event if scene.kind == Kind.EVENT else scene.raw
+            if scene.kind == Kind.EVENT or account.usable(scene):
+                slices.message(scene.at_ns, raw)
+                respelled += b"\n" in raw
             else:
                 slices.disconnect(scene.at_ns)
         slices.publish()
@@ -232,7 +245,7 @@ def _tardis(
 
 
 def _csv(
-    out: Path, scenes: Iterator[Scene], _cast: Cast, _account: Account, levels: int | None
+    out: Path, scenes: Iterator[Scene], _cast: Cast, account: Account, levels: int | None
 ) -> dict[str, object]:
     rows = 0
 
@@ -240,7 +253,14 @@ def _csv(
         nonlocal rows
         yield export_text.csv_head()
         for scene in scenes:
-            for row in export_text.csv_rows(scene, levels):
+            trade = account.trade(scene)
+            if trade is not None:
+                told = iter([export_text.csv_trade(scene, trade)])
+            elif scene.kind == Kind.EVENT:
+                continue
+            else:
+                told = export_text.csv_rows(scene, levels)
+            for row in told:
                 rows += 1
                 yield row
 

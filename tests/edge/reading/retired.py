@@ -9,7 +9,7 @@ from workers.core.offload import GoneRow, RetentionManifest
 from workers.edge.spool.recorder import Stream
 
 
-def release(fleet: Fleet, path: Path) -> None:
+def release(fleet: Fleet, path: Path, at_ms: int = HOUR_MS + 100 * S) -> None:
     """Write the row that lets a segment go, and remove its data file."""
     manifest = read_manifest(
         path.with_name(path.name.replace(".jsonl.gz", ".manifest.json")).read_bytes()
@@ -29,12 +29,12 @@ def release(fleet: Fleet, path: Path) -> None:
         files=[row],
         bytes=manifest.bytes,
     )
-    worker = fleet.collector(HOUR_MS + 100 * S)
+    worker = fleet.collector(at_ms)
     worker.recorder.append(
         Stream(subject="uploader", kind="retention"),
         encode_row(passed),
-        due_ms=HOUR_MS + 100 * S,
-        wall_ns=(HOUR_MS + 100 * S) * 1_000_000,
+        due_ms=at_ms,
+        wall_ns=at_ms * 1_000_000,
     )
-    worker.stop(HOUR_MS + 101 * S)
+    worker.stop(at_ms + S)
     path.unlink()

@@ -122,3 +122,28 @@ def test_what_is_told_as_known_is_true_at_every_instant(story, legs, how, data):
         spelled = {raw for _, raw in made.truth.states}
         for each in archive.books(SLUG, begins_ms, made.now_ms, "Up"):
             assert each.book is None or each.book.spelling in spelled
+
+
+@settings(RULES, max_examples=6)
+@given(stories, st.integers(1, 2), st.data())
+def test_what_tables_tell_as_known_is_true_and_what_raw_has_without_loss(story, legs, data):
+    with tempfile.TemporaryDirectory() as folder:
+        made = Told(Path(folder) / "var", legs, HOUR_MS - S)
+        for what in story:
+            made.step(what)
+        made.end("stop")
+        assert 0 == made.fleet.orderbooks("normalize", "--jobs", "1")
+        locks.release_all()
+        archive = open_archive(made.fleet.data.root, source="derived")
+
+        for _ in range(12):
+            at_ms = data.draw(st.integers(HOUR_MS - S, made.now_ms)) // STEP_MS * STEP_MS + 5
+            answer = archive.book(SLUG, "Up", at_ms)
+            if answer.state == State.SYNCED:
+                assert levels(made.truth.at(at_ms)) == levels(answer.book.spelling)
+            else:
+                assert not made.is_lossless
+        told = {json.dumps(levels(raw)) for _, raw in made.truth.states}
+        for each in archive.books(SLUG, HOUR_MS - S, made.now_ms, "Up"):
+            if each.state == State.SYNCED:
+                assert json.dumps(levels(each.book.spelling)) in told

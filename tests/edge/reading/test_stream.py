@@ -7,7 +7,7 @@ import pytest
 
 from tests.core.told import TOKEN, Book
 from tests.tools.archives import HOUR_MS, Fleet, S
-from tests.tools.streams import MS, Streamer, streamed
+from tests.tools.streams import MS, Streamer, streamed, tell_of_others
 from workers.core.bookhash import Verdict, verdict
 from workers.core.evidence import Damaged, State
 from workers.edge.reading.archive import open_archive
@@ -211,7 +211,7 @@ def test_a_change_that_was_lost_is_a_gap_from_the_last_proof_on(fleet):
     locks.release_all()
     archive = open_archive(fleet.data.root)
 
-    known, unknown = (archive.book(SLUG, "Up", HOUR_MS + ms) for ms in (4_900, 6_500))
+    known, unknown = (archive.book(SLUG, "Up", HOUR_MS + ms) for ms in (4_870, 6_500))
 
     assert (State.SYNCED, "stream") == (known.state, known.source)
     assert (State.GAP, None) == (unknown.state, unknown.book)
@@ -289,6 +289,7 @@ def test_a_byte_that_flips_in_an_open_segment_fails_the_hash(fleet):
     streamer.hear(link, HOUR_MS + 2 * S, event.raw.replace(b'"3.5"', b'"8.5"'))
     streamer.tape.write_out()
     streamer.flush(HOUR_MS + 3 * S)
+    tell_of_others(link, HOUR_MS + 3 * S)
     link.write_heard((HOUR_MS + 3 * S) * MS)
     streamer.flush(HOUR_MS + 3 * S)
     locks.release_all()
@@ -343,3 +344,25 @@ def test_an_instant_reads_the_one_segment_it_lies_in(fleet, monkeypatch):
     assert [HOUR_MS + 30 * S + 100] == [
         each.told.first_wall_ns // MS for each in read if each.kind == "frames"
     ]
+
+
+@pytest.mark.parametrize("source", ["raw", "derived"])
+def test_a_trade_that_the_second_leg_shows_in_the_next_hour_is_told_once(fleet, source):
+    streamer, _, links = begun(fleet, legs=2)
+    ends_ms = HOUR_MS + 3600 * S
+    for nth, (at_ms, link) in enumerate([(ends_ms - 10, links[0]), (ends_ms + 10, links[1])]):
+        if nth:
+            streamer.seal(ends_ms)
+        told = {"market": "0xabc", "asset_id": TOKEN, "price": "0.48", "size": "5.5", "side": "BUY"}
+        trade = {**told, "timestamp": str(ends_ms - 50), "event_type": "last_trade_price"}
+        streamer.hear(link, at_ms, json.dumps(trade).encode())
+    streamer.end(ends_ms + 60 * S)
+    locks.release_all()
+    if source == "derived":
+        assert 0 == fleet.orderbooks("normalize", "--jobs", "1")
+        locks.release_all()
+    archive = open_archive(fleet.data.root, source=source)
+
+    for from_ms, count in ((HOUR_MS, 1), (ends_ms, 0)):
+        trades = list(archive.trades(SLUG, from_ms, ends_ms + 60 * S))
+        assert [ends_ms - 10] * count == [each.recv_wall_ns // MS for each in trades]

@@ -11,7 +11,7 @@ slug, a condition id or the address of its page; an outcome a name, 0, 1 or a to
 RFC 3339, Unix s or ms, a datetime, `now-5s`, or `open+30s` and `close-1m` of the market's window.
 
 Reads     raw segments of polls and of the stream, published or being written; publications;
-          ledgers, where a gap needs a cause; derived tables, where a segment of polls is not here
+          ledgers, where a gap needs a cause; derived tables, where a segment is not here
           or they were asked for
 Promises  an answer is the last book received before the moment, never one made up between two; a
           file that is read is proven (`edge.reading.vault`): damage raises or labels, as asked
@@ -27,7 +27,7 @@ from pathlib import Path
 
 from workers.core.coverage import MarketCoverage
 from workers.core.errors import NeedsAPerson
-from workers.core.evidence import Answer, Change, Trade
+from workers.core.evidence import Answer, Change, Trade, trade_of
 from workers.core.instants import MS_PER_HOUR
 from workers.core.moments import Moment, moment_ns, outcome_at, settled
 from workers.core.stream_coverage import MarketStream, market_stream
@@ -37,12 +37,13 @@ from workers.edge.reading.catalogue import Catalogue, Subject
 from workers.edge.reading.findings import Findings, OnDamage
 from workers.edge.reading.folders import Folders
 from workers.edge.reading.frames import Frames
+from workers.edge.reading.frames import Wanted as Framed
 from workers.edge.reading.leaves import Leaves, Source
 from workers.edge.reading.logs import Logs
 from workers.edge.reading.search import Search
 from workers.edge.reading.shelf import Shelf
 from workers.edge.reading.sights import Sights
-from workers.edge.reading.stream_sights import Fact, StreamSights, trade_of
+from workers.edge.reading.stream_sights import Fact, StreamSights
 from workers.edge.reading.streams import Streams, Wanted
 from workers.edge.reading.tables import Frame, Tables
 from workers.edge.reading.vault import Vault
@@ -67,7 +68,7 @@ def open_archive(
         path: the directory.
         on_damage: "raise" ends a question at the first damaged file that is read for it; "label"
             reads on as far as the file is whole, and the answer's state is LABELLED.
-        source: "raw", or "derived": every book from the table `books`; what no table holds is
+        source: "raw", or "derived": every answer from derived tables; what no table holds is
             damage.
         cache_bytes: how much of uncompressed segments stays in memory.
         now_ns: the wall clock; nothing after it was due yet.
@@ -104,13 +105,13 @@ class Reader:
         self._search = Search(self._catalogue, shelf)
         tables = Tables(folders, self.vault)
         leaves = Leaves(data, folders, shelf, self.vault, tables, source=source)
-        self._frames = Frames(leaves, tables)
         self._polls = Sights(self._catalogue, self._accounts, leaves)
-        self._streams = streams = Streams(
-            Shelf(data, folders, self.vault, "frames"), Logs(folders, self.vault), self.vault
-        )
+        logs = Logs(folders, self.vault, tables, source=source)
+        frames = Shelf(data, folders, self.vault, "frames")
+        self._streams = streams = Streams(frames, logs, self.vault, tables, source=source)
         self._stream = StreamSights(streams, leaves)
         self._sights = Both(self._polls, self._stream)
+        self._frames = Frames(leaves, tables, self._polls, self._sights)
 
     def book(self, market: str, outcome: str | int, at: Moment) -> Answer:
         """The last book of one outcome known at a moment: of the stream, else of polls."""
@@ -160,20 +161,17 @@ class Reader:
         end: Moment,
         outcome: str | int | None = None,
     ) -> Frame:
-        """The books received in start ≤ t < end as a pyarrow.Table; see `edge.reading.frames`.
+        """The books that `books` tells as a pyarrow.Table; see `edge.reading.frames`.
 
         `polars.from_arrow` makes a Polars frame of it without copying. Gaps and findings stand in
         its schema's metadata.
         """
         findings = Findings(self.on_damage)
-        start, end = self._settled(start), self._settled(end)
-        subject = self._search.find(market, start, findings)
-        tokens = subject.tokens if outcome is None else (outcome_at(outcome, subject.tokens),)
-        span_ns = moment_ns(start, subject.window), moment_ns(end, subject.window)
-        gaps = self._polls.gaps(subject, tokens, span_ns, findings)
-        return self._frames.frame(
-            subject, frozenset(each[0] for each in tokens), span_ns, gaps, findings
-        )
+        subject, tokens, span_ns = self._span(market, start, end, outcome)
+        from_ms, until_ms = span_ns[0] // NS_PER_MS, -(-span_ns[1] // NS_PER_MS)
+        plans = self._catalogue.epoch(from_ms, until_ms, findings).plans
+        known = plans.markets.get(subject.condition_id, subject.known)
+        return self._frames.frame(Framed(subject, tokens, span_ns, known), findings)
 
     def changes(
         self, market: str, start: Moment, end: Moment, outcome: str | int | None = None
@@ -200,7 +198,7 @@ class Reader:
         wanted = {each[0] for each in tokens}
         for fact in self._facts(subject, span_ns):
             if fact.type == "last_trade_price" and fact.token_id in wanted:
-                trade = trade_of(fact)
+                trade = trade_of(fact.raw, fact.token_id, fact.recv_wall_ns, fact.provenance)
                 yield from [trade] if trade is not None else []
 
     def facts(self, market: str, start: Moment, end: Moment) -> Iterator[Fact]:

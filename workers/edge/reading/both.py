@@ -49,24 +49,27 @@ class Both:
         on_damage: OnDamage,
     ) -> Iterator[Answer]:
         """Every state of some tokens, and what is missing between them, by time; by the hour."""
+        for part in self.parts(subject, from_ns, until_ns, on_damage):
+            yield from self.within(subject, tokens, part)
+
+    def parts(
+        self, subject: Subject, from_ns: int, until_ns: int, on_damage: OnDamage
+    ) -> Iterator["Part"]:
+        """The hours of a span in which a market was polled or streamed, in order."""
         hours = self._polls.hours(subject, from_ns, until_ns)
-        hours |= self._stream.hours(subject.slug)
+        hours |= self._stream.hours(subject.slug, from_ns, until_ns)
         for hour_ms in sorted(hours):
             start_ns = max(from_ns, hour_ms * NS_PER_MS)
             end_ns = min(until_ns, (hour_ms + MS_PER_HOUR) * NS_PER_MS)
             if start_ns < end_ns:
-                yield from self._within(subject, tokens, (start_ns, end_ns), on_damage)
+                findings = Findings(on_damage)
+                film = self._stream.film(subject, start_ns, end_ns, findings)
+                yield Part((start_ns, end_ns), film, findings)
 
-    def _within(
-        self,
-        subject: Subject,
-        tokens: tuple[Token, ...],
-        span_ns: tuple[int, int],
-        on_damage: OnDamage,
-    ) -> Iterator[Answer]:
-        findings = Findings(on_damage)
-        film = self._stream.film(subject, *span_ns, findings)
-        polled = self._polls.within(subject, tokens, *span_ns, on_damage)
+    def within(self, subject: Subject, tokens: tuple[Token, ...], part: "Part") -> Iterator[Answer]:
+        """Every state in a part of an hour, and what is missing, by time."""
+        film, span_ns, findings = part.film, part.span_ns, part.findings
+        polled = self._polls.within(subject, tokens, *span_ns, findings.on_damage)
         if film is None:
             yield from polled
             return
@@ -79,6 +82,14 @@ class Both:
             gaps = clipped(film.covers[token[0]].gaps(), *span_ns)
             sources.append(iter([(_missed(subject, token, each), None) for each in gaps]))
         yield from _by_time(sources, film)
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A part of an hour, and what the stream has of it; `film` None: nothing."""
+
+    span_ns: tuple[int, int]
+    film: Film | None
+    findings: Findings
 
 
 _Told = tuple[Answer, Course | None]

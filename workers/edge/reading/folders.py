@@ -24,6 +24,7 @@ class Folders:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._listed: dict[str, tuple[_Key, tuple[str, ...]]] = {}
+        self._hours: dict[str, tuple[tuple[str, ...], list[int]]] = {}
 
     def names(self, place: str) -> tuple[str, ...]:
         """The names in a folder below the root, sorted; () when there is none."""
@@ -45,12 +46,23 @@ class Folders:
     def hours(self, place: str) -> Iterator[int]:
         """The hours that have a folder beneath `date=…/hour=…`, in order, Unix ms."""
         for date in self.names(place):
-            for hour in self.names(f"{place}/{date}") if date.startswith("date=") else ():
-                try:
-                    text = f"{date.removeprefix('date=')}T{hour.removeprefix('hour=')}:00:00Z"
-                    yield parse_utc(text)
-                except ValueError:
-                    continue
+            if date.startswith("date="):
+                yield from self._hours_of(f"{place}/{date}", date.removeprefix("date="))
+
+    def _hours_of(self, place: str, date: str) -> list[int]:
+        names = self.names(place)
+        known = self._hours.get(place)
+        if known is None or known[0] != names:
+            known = self._hours[place] = names, [*_instants(date, names)]
+        return known[1]
+
+
+def _instants(date: str, names: tuple[str, ...]) -> Iterator[int]:
+    for hour in names:
+        try:
+            yield parse_utc(f"{date}T{hour.removeprefix('hour=')}:00:00Z")
+        except ValueError:
+            continue
 
 
 def hour_folder(place: str, hour_ms: int) -> str:

@@ -1,78 +1,152 @@
-"""Books of a market as one Arrow table, with the columns of `docs/ORDERBOOK_SCHEMA.md`.
+"""What `books` tells of a market as one Arrow table: columns of `core.framed`.
 
     polars.from_arrow(reader.frame("btc-updown-5m-1776326400", "open", "close"))
 
-Rows come from derived tables where they are current, else from raw by the normalizer's own code:
-the same rows either way. The gaps, and what was damaged, stand in the schema's metadata, as JSON
-under `orderbooks.gaps` and `orderbooks.findings`: a column cannot hold what is not there.
+Rows of polls come from derived tables where they are current, else from raw by the normalizer's own
+code: the same rows either way. Where a streamer recorded the market the rows are those of its
+answers, in their order. Gaps, and what was damaged, stand in the schema's metadata, as JSON under
+`orderbooks.gaps`, `orderbooks.stream_gaps` and `orderbooks.findings`: a column cannot hold what is
+not there.
 
-Reads     derived/books, raw segments
-Promises  rows in the table's order; of damaged or invalid segments none
+Reads     derived/books, raw segments; of the stream what `edge.reading.both` reads
+Promises  by token, then by time, the books that `books` tells; of damaged or invalid segments none
 Never     writes; imports pyarrow before a frame is asked for
 """
 
 # ruff: noqa: PLC0415 - pyarrow takes 60 MB and 0.2 s: only who needs a frame loads it
 
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
+from workers.core.bookhash import Verdict
 from workers.core.canvas import Gap
 from workers.core.columns import BOOKS
+from workers.core.covers import StreamGap, clipped
+from workers.core.evidence import POLLS, STREAM, Answer, Intervals, Sighting, State, judged
+from workers.core.framed import FRAME, OWN, TOLD, stem_of, stream_row
 from workers.core.normalizing import BooksReader
+from workers.core.plans import Known
 from workers.core.story import ManifestMarket
+from workers.edge.reading.both import Both, Part
 from workers.edge.reading.catalogue import Subject
 from workers.edge.reading.findings import Findings
 from workers.edge.reading.leaves import LATE_MS, Leaves
 from workers.edge.reading.shelf import Piece
-from workers.edge.reading.tables import Frame, Tables, chosen
+from workers.edge.reading.sights import Sights, Token
+from workers.edge.reading.tables import RAW_FLAGS, Frame, Tables, chosen
 
 #: Lines that are turned into columns at once.
 _LINES = 2000
 
 
+class Wanted(msgspec.Struct, frozen=True):
+    """What a frame is of: `known` says when the market was due."""
+
+    subject: Subject
+    tokens: tuple[Token, ...]
+    span_ns: tuple[int, int]
+    known: Known | None
+
+
+class _MissedStream(msgspec.Struct, frozen=True):
+    """A gap of the stream, and whose."""
+
+    token_id: str
+    gap: StreamGap
+
+
+class _Lacks:
+    """What a frame has no rows for."""
+
+    def __init__(self) -> None:
+        self.gaps: list[Gap] = []
+        self.stream_gaps: list[_MissedStream] = []
+        self.said: dict[str, None] = {}
+
+    def told(self, findings: Findings) -> dict[str, bytes]:
+        """The metadata that says so."""
+        said = list(dict.fromkeys([*findings.said, *self.said]))
+        return {
+            "orderbooks.gaps": msgspec.json.encode(self.gaps),
+            "orderbooks.stream_gaps": msgspec.json.encode(self.stream_gaps),
+            "orderbooks.findings": msgspec.json.encode(said),
+        }
+
+
 class Frames:
     """The frames of one archive."""
 
-    def __init__(self, leaves: Leaves, tables: Tables) -> None:
-        self._leaves, self._tables = leaves, tables
+    def __init__(self, leaves: Leaves, tables: Tables, polls: Sights, both: Both) -> None:
+        self._leaves, self._tables, self._polls, self._both = leaves, tables, polls, both
 
-    def frame(
-        self,
-        subject: Subject,
-        tokens: Collection[str],
-        span_ns: tuple[int, int],
-        gaps: Sequence[Gap],
-        findings: Findings,
-    ) -> Frame:
-        """Every book of some tokens received in from ≤ t < until, as a pyarrow.Table."""
+    def frame(self, wanted: Wanted, findings: Findings) -> Frame:
+        """Every book of some tokens told in from ≤ t < until, as a pyarrow.Table."""
+        lacks, blocks = _Lacks(), []
+        parts = self._both.parts(wanted.subject, *wanted.span_ns, findings.on_damage)
+        for each, film in _joined(parts):
+            part = msgspec.structs.replace(wanted, span_ns=each.span_ns)
+            polled = self._polled(part, findings)
+            if film is None:
+                lacks.gaps += self._polls.gaps(part.subject, part.tokens, part.span_ns, findings)
+                blocks.append(polled)
+            else:
+                blocks.append(self._streamed(part, each, polled, lacks))
+        whole = _together(blocks)
+        schema = whole.schema.with_metadata({**whole.schema.metadata, **lacks.told(findings)})
+        order = sorted(range(len(whole)), key=whole.column("token_id").to_pylist().__getitem__)
+        return chosen(whole, order).replace_schema_metadata(schema.metadata)
+
+    def _polled(self, wanted: Wanted, findings: Findings) -> Frame:
+        """The polls received in a span, in the order of their table."""
         from workers.edge import parquet
 
+        subject, span_ns = wanted.subject, wanted.span_ns
         from_ms, until_ms = span_ns[0] // 1_000_000, -(-span_ns[1] // 1_000_000)
         pieces = self._leaves.pieces(
             subject.slug, subject.condition_id, from_ms - LATE_MS, until_ms, findings
         )
         invalid = self._leaves.invalid(findings)
-        empty = parquet.from_rows(BOOKS, [])
         portions: list[Frame] = []
         for piece in pieces:
             if piece.stem in invalid:
                 findings.pairs.append((piece.stem, f"invalid: {invalid[piece.stem]}"))
                 continue
-            found = self._portions(subject, piece, findings)
-            within = (_within(each, tokens, span_ns) for each in found)
+            within = (_within(each, wanted) for each in self._portions(subject, piece, findings))
             portions += [each for each in within if len(each)]
-        batches = [
-            batch for part in parquet.in_order(BOOKS, portions) for batch in part.to_batches()
+        return _together(
+            [_judged(each, wanted.known) for each in parquet.in_order(BOOKS, portions)]
+        )
+
+    def _streamed(self, wanted: Wanted, part: Part, polled: Frame, lacks: _Lacks) -> Frame:
+        """The books of both sources in the order in which they are told."""
+        from workers.edge import parquet
+
+        keys = zip(
+            polled.column("segment").to_pylist(), polled.column("row").to_pylist(), strict=True
+        )
+        places = {key: at for at, key in enumerate(keys)}
+        told = _Told(wanted.subject.series, len(polled))
+        taken: list[tuple[int, Answer]] = []
+        for answer in self._both.within(wanted.subject, wanted.tokens, part):
+            if answer.state == State.LABELLED:
+                lacks.said[answer.cause] = None
+            elif answer.book is not None and answer.source == STREAM:
+                taken.append((told.add(answer), answer))
+            elif answer.book is not None and answer.provenance is not None:
+                key = stem_of(answer.provenance.path), answer.provenance.row
+                taken += [(places[key], answer)] if key in places else []
+            elif answer.gap is not None:
+                lacks.gaps.append(answer.gap)
+        covers = part.film.covers if part.film else {}
+        lacks.stream_gaps += [
+            _MissedStream(token_id, gap)
+            for token_id, _ in wanted.tokens
+            for gap in clipped(covers[token_id].gaps(), *part.span_ns)
         ]
-        told = {
-            **(empty.schema.metadata or {}),
-            "orderbooks.gaps": msgspec.json.encode(gaps),
-            "orderbooks.findings": msgspec.json.encode(findings.said),
-        }
-        whole = empty.from_batches(batches, schema=empty.schema)
-        return whole.replace_schema_metadata(told)
+        rows = chosen(_together([polled, *told.blocks()]), [at for at, _ in taken])
+        told_of = [(e.at_ns, e.state.value, e.cause) for _, e in taken]
+        return _with(rows, parquet.from_rows(TOLD, told_of))
 
     def _portions(self, subject: Subject, piece: Piece, findings: Findings) -> list[Frame]:
         """The rows of one segment: from a current table, else from its own lines."""
@@ -101,9 +175,112 @@ class Frames:
         return found
 
 
-def _within(table: Any, tokens: Collection[str], span_ns: tuple[int, int]) -> Frame:  # noqa: ANN401
+class _Told:
+    """States of the stream becoming columns, some at a time; the first has number `begins`."""
+
+    def __init__(self, series: str, begins: int) -> None:
+        self._series, self._next = series, begins
+        self._rows: list[tuple[object, ...]] = []
+        self._blocks: list[Frame] = []
+
+    def add(self, answer: Answer) -> int:
+        """The number of its row."""
+        self._rows.append(stream_row(answer, self._series))
+        if len(self._rows) == _LINES:
+            self._flush()
+        self._next += 1
+        return self._next - 1
+
+    def blocks(self) -> list[Frame]:
+        """All of them."""
+        self._flush()
+        return self._blocks
+
+    def _flush(self) -> None:
+        from workers.edge import parquet
+
+        self._blocks.append(parquet.from_rows(FRAME, self._rows))
+        self._rows = []
+
+
+def _joined(parts: Iterable[Part]) -> Iterator[tuple[Part, object]]:
+    """The parts of a span; those without a stream that follow each other as one."""
+    waiting: Part | None = None
+    for part in parts:
+        if waiting is not None and part.film is None:
+            span_ns = waiting.span_ns[0], part.span_ns[1]
+            waiting = msgspec.structs.replace(waiting, span_ns=span_ns)
+            continue
+        if waiting is not None:
+            yield waiting, None
+        waiting = part if part.film is None else None
+        if part.film is not None:
+            yield part, part.film
+    if waiting is not None:
+        yield waiting, None
+
+
+def _together(blocks: Sequence[Frame]) -> Frame:
+    """Blocks of a frame as one."""
+    from workers.edge import parquet
+
+    empty = parquet.from_rows(FRAME, [])
+    batches = [batch for each in blocks for batch in each.to_batches()]
+    return empty.from_batches(batches, schema=empty.schema)
+
+
+def _with(rows: Frame, own: Frame) -> Frame:
+    """The same rows, with other columns of these names."""
+    for name in own.schema.names:
+        at, field = rows.schema.names.index(name), rows.schema.field(name)
+        rows = rows.set_column(at, field, own.column(name))
+    return rows
+
+
+def _judged(rows: Frame, known: Known | None) -> Frame:
+    """Rows of the table `books` as rows of a frame, each with the state that `books` tells."""
+    from workers.edge import parquet
+
+    schema, states = parquet.schema_of(FRAME), _States(known)
+    names = ("recv_wall_ns", "due_ms", "hash_verdict", "flags")
+    told = zip(*(rows.column(name).to_pylist() for name in names), strict=True)
+    own = parquet.from_rows(
+        OWN, [(POLLS, each[0], *states.of(*each), "", "", None, None) for each in told]
+    )
+    rows = rows.drop_columns(["source"])
+    for name in own.schema.names:
+        rows = rows.append_column(schema.field(name), own.column(name))
+    return rows.select(schema.names).cast(schema)
+
+
+class _States:
+    """States of polls when they were received; there are few."""
+
+    def __init__(self, known: Known | None) -> None:
+        self._intervals = Intervals(known)
+        self._states: dict[tuple[object, ...], tuple[str, str]] = {}
+
+    def of(self, recv_ns: int, due_ms: int, verdict: str, flags: Sequence[str]) -> tuple[str, str]:
+        """State and cause, as `books` tells them."""
+        intervals = (self._intervals.at(recv_ns // 1_000_000), self._intervals.at(due_ms))
+        key = (*intervals, verdict, *flags)
+        if key not in self._states:
+            raw = [each for each in flags if each in RAW_FLAGS]
+            sighting = Sighting(
+                age_ns=0,
+                verdict=Verdict(verdict),
+                flags=raw,
+                interval_ms=intervals[0],
+                last_interval_ms=intervals[1],
+            )
+            self._states[key] = judged(sighting)
+        return self._states[key]
+
+
+def _within(table: Frame, wanted: Wanted) -> Frame:
     received = table.column("recv_wall_ns").to_pylist()
     owners = table.column("token_id").to_pylist()
+    tokens, span_ns = {each[0] for each in wanted.tokens}, wanted.span_ns
     kept = [
         at
         for at, (recv_ns, token) in enumerate(zip(received, owners, strict=True))

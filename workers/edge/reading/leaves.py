@@ -114,9 +114,12 @@ class Leaves:
         leaves = (self._leaf(each, findings) for each in near)
         return [each for each in leaves if each is not None]
 
-    def hours(self, slug: str) -> set[int]:
-        """The hours in which rows of a market may have been received, as far as names tell."""
-        held = {hour for hour in self._shelf.hours() if self._shelf.has(slug, hour)}
+    def hours(self, slug: str, from_ms: int, until_ms: int) -> set[int]:
+        """Hours in which rows of a market may have been received, as far as names tell.
+
+        All of a span are among them.
+        """
+        held = self._shelf.hours_of(slug, from_ms, until_ms)
         held |= {hour_of(started_ms(each.name)) for each in self._shelf.open_pieces(slug)}
         # An answer comes a little after its tick.
         return held | {hour + MS_PER_HOUR for hour in held}

@@ -1,17 +1,21 @@
 """Ledgers of streamers, for answers: who covered a token, and when.
 
-Reads     ledger segments of streamers, published or being written
+Reads     ledger segments of streamers, published or being written; the table `turns` where one is
+          not here
 Promises  a ledger that is read is proven; of hours whose ledgers are not here nothing is covered
 Never     writes
 """
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from operator import itemgetter
 
 import msgspec
 
 from workers.core import ledger
 from workers.core.instants import MS_PER_HOUR
+from workers.core.manifests import SegmentManifest
+from workers.core.reprints import ledger_row
 from workers.core.segments import (
     DATA_SUFFIX,
     MANIFEST_DRAFT_SUFFIX,
@@ -21,8 +25,11 @@ from workers.core.segments import (
     SegmentName,
     parse_name,
 )
+from workers.core.stream_tables import TURNS
 from workers.edge.reading.findings import Findings
 from workers.edge.reading.folders import Folders, hour_folder, hour_of
+from workers.edge.reading.leaves import Source
+from workers.edge.reading.tables import Tables
 from workers.edge.reading.vault import Held, Vault
 
 _OPEN = "spool/open"
@@ -30,13 +37,15 @@ _WORKER = "streamer-"
 #: All that covers are made of, and nothing else: the rest is many.
 _TOLD = tuple(b'{"kind":"%b"' % each for each in (b"turn", b"subscription", b"heard", b"closed"))
 _KEPT = 64
+_Log = tuple[SegmentName, tuple[Held, SegmentManifest | None]]
 
 
 class Logs:
     """The ledgers of all streamers of one archive."""
 
-    def __init__(self, folders: Folders, vault: Vault) -> None:
-        self._folders, self._vault = folders, vault
+    def __init__(self, folders: Folders, vault: Vault, tables: Tables, *, source: Source) -> None:
+        self._folders, self._vault, self._tables = folders, vault, tables
+        self._source = source
         self._read: OrderedDict[tuple[str, int], list[ledger.Row]] = OrderedDict()
 
     def rows(self, from_ms: int, until_ms: int, findings: Findings) -> Iterator[list[ledger.Row]]:
@@ -47,19 +56,19 @@ class Logs:
             found |= dict(self._published(hour_ms, findings))
         by_worker: dict[str, list[ledger.Row]] = {}
         for name, held in sorted(found.items(), key=lambda each: _order(each[0])):
-            by_worker.setdefault(name.worker, []).extend(self._rows_of(held, findings))
+            by_worker.setdefault(name.worker, []).extend(self._rows_of(*held, findings))
         yield from by_worker.values()
 
-    def _opened(self) -> Iterator[tuple[SegmentName, Held]]:
+    def _opened(self) -> Iterator[_Log]:
         for worker in self._folders.names(_OPEN):
             for each in self._folders.names(f"{_OPEN}/{worker}"):
                 name = _named(each, OPEN_SUFFIX)
                 path = self._vault.data.root / _OPEN / worker / each
                 held = self._vault.open(path) if name is not None else None
                 if name is not None and held is not None:
-                    yield name, held
+                    yield name, (held, None)
 
-    def _published(self, hour_ms: int, findings: Findings) -> Iterator[tuple[SegmentName, Held]]:
+    def _published(self, hour_ms: int, findings: Findings) -> Iterator[_Log]:
         place = hour_folder(ROOTS["ledger"], hour_ms)
         for each in self._folders.names(place):
             name = _named(each, MANIFEST_SUFFIX)
@@ -70,11 +79,9 @@ class Logs:
             if name is not None and each.replace(DATA_SUFFIX, MANIFEST_DRAFT_SUFFIX) in drafts:
                 # Its manifest is on its way.
                 held = self._vault.open(self._vault.data.root / place / each)
-                yield from [(name, held)] if held is not None else []
+                yield from [(name, (held, None))] if held is not None else []
 
-    def _proven(
-        self, name: SegmentName, path: str, findings: Findings
-    ) -> Iterator[tuple[SegmentName, Held]]:
+    def _proven(self, name: SegmentName, path: str, findings: Findings) -> Iterator[_Log]:
         try:
             manifest = self._vault.manifest(self._vault.data.root / path)
         except FileNotFoundError:
@@ -82,9 +89,15 @@ class Logs:
         if isinstance(manifest, str):
             findings.damaged(path, manifest)
         else:
-            yield name, self._vault.published(manifest)
+            yield name, (self._vault.published(manifest), manifest)
 
-    def _rows_of(self, held: Held, findings: Findings) -> list[ledger.Row]:
+    def _rows_of(
+        self, held: Held, manifest: SegmentManifest | None, findings: Findings
+    ) -> list[ledger.Row]:
+        if manifest is not None and (held.is_offloaded or self._source == "derived"):
+            turns = self._turns(manifest, findings)
+            if turns or held.is_offloaded:
+                return turns
         if held.damage:
             findings.damaged(held.path, held.damage)
         key = (held.path, len(held.rows))
@@ -94,6 +107,16 @@ class Logs:
             while len(self._read) > _KEPT:
                 self._read.popitem(last=False)
         return kept
+
+    def _turns(self, manifest: SegmentManifest, findings: Findings) -> list[ledger.Row]:
+        """The same rows from the table, of which there are none where nothing streamed."""
+        key = (manifest.path, -1)
+        if key not in self._read:
+            found = self._tables.rows(manifest, findings, TURNS)
+            rows = [] if found is None else sorted(found[1].to_pylist(), key=itemgetter("row"))
+            made = (ledger_row(each) for each in rows)
+            self._read[key] = [each for each in made if each is not None]
+        return self._read[key]
 
 
 def _decoded(held: Held, findings: Findings) -> list[ledger.Row]:

@@ -20,6 +20,7 @@ from workers.core.bookhash import Verdict
 from workers.core.runs import Run, Runs
 from workers.core.story import Told
 
+_VERDICTS = {each.value.encode(): each for each in Verdict}
 # Envelopes as `core.rows` writes them; any other spelling is read by the decoder. Times that do
 # not fit into 63 bits are none. Texts end at the next quote (`_head` sees to escaped ones): to look
 # for two bytes at once takes three times as long.
@@ -28,9 +29,8 @@ _HEAD = re.compile(
     rb'"recv_wall_ns":([1-8]?\d{1,18}),"send_mono_ns":-?\d+,"recv_mono_ns":-?\d+,'
     rb'"collector_version":"[^"]*",'
     rb'"request":"([^"]*)","endpoint":"[^"]*","status":\d+,"position":\d+,'
-    rb'"token_id":"([^"]*)","hash":"([a-z]+)","flags":(\[[^\]]*\]),"book":(?=\{)'
+    rb'"token_id":"([^"]*)","hash":"(%b)","flags":(\[[^\]]*\]),"book":(?=\{)' % b"|".join(_VERDICTS)
 )
-_VERDICTS = {each.value.encode(): each for each in Verdict}
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -123,15 +123,16 @@ class Index:
     def __init__(self) -> None:
         self.damage = ""
         self.tokens: dict[str, Placed] = {}
+        self._placed: dict[bytes, Placed] = {}
         self.runs: dict[str, list[Run]] = {}
         self.first_wall_ns = self.last_wall_ns = 0
         self.count = 0
 
-    def add(self, token_id: str, recv_wall_ns: int, due_ms: int, start: int) -> None:
+    def add(self, token: bytes, recv_wall_ns: int, due_ms: int, start: int) -> None:
         """The next row."""
-        placed = self.tokens.get(token_id)
+        placed = self._placed.get(token)
         if placed is None:
-            placed = self.tokens[token_id] = Placed()
+            placed = self._placed[token] = self.tokens[token.decode()] = Placed()
         placed.add(recv_wall_ns, self.count, due_ms, start)
         self.first_wall_ns = self.first_wall_ns or recv_wall_ns
         self.last_wall_ns = recv_wall_ns
@@ -178,14 +179,15 @@ class Sheet:
 
     def _read(self) -> Index:
         index, start, rows = Index(), 0, self._rows
+        head = _head if b"\\" in rows else _HEAD.match
         while start < len(rows) and not index.damage:
-            found = _head(rows, start)
+            found = head(rows, start)
             end = rows.find(b"\n", found.end() if found else start)
             if end < 0:
                 index.damage = f"a torn row at byte {start}"
             elif found is not None:
                 due_ms, recv_wall_ns, token = found.group(1, 3, 5)
-                index.add(token.decode(), int(recv_wall_ns), int(due_ms), start)
+                index.add(token, int(recv_wall_ns), int(due_ms), start)
             else:
                 self._read_slowly(index, start, end)
             self._heads.append(found)
@@ -199,7 +201,7 @@ class Sheet:
         except ValueError as error:
             index.damage = str(error)
         else:
-            index.add(row.token_id, row.recv_wall_ns, row.due_ms, start)
+            index.add(row.token_id.encode(), row.recv_wall_ns, row.due_ms, start)
 
     def last_before(self, token_id: str, at_ns: int) -> Spot | None:
         """The row of a token received last, at a moment or before it."""
@@ -226,7 +228,7 @@ class Sheet:
 
     def _row(self, spot: Spot, book: Callable[[int, int], Book | None] | None) -> Row:
         found = self._heads[spot.row] if self._heads else _head(self._rows, spot.start)
-        if found is None or found[6] not in _VERDICTS:
+        if found is None:
             end = self._rows.find(b"\n", spot.start)
             return _slow(self._rows[spot.start : end], spot.row)
         start, end = found.end(), self._rows.find(b"\n", found.end()) - 1

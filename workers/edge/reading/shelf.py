@@ -6,12 +6,13 @@ Promises  open segments are listed before published ones, so that one which is p
 Never     reads a manifest of another market
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from workers.core.instants import parse_utc
+from workers.core.instants import MS_PER_HOUR, parse_utc
 from workers.core.manifests import SegmentManifest
 from workers.core.segments import (
     DATA_SUFFIX,
@@ -59,6 +60,11 @@ class Shelf:
         """True when a segment of this name lies in the hour."""
         return any(True for _ in self._stems(slug, hour_ms))
 
+    def hours_of(self, slug: str, from_ms: int, until_ms: int) -> set[int]:
+        """The hours of a span that hold a segment of this name, one before it as well."""
+        near = (each for each in self.hours() if from_ms - 2 * MS_PER_HOUR < each < until_ms)
+        return {each for each in near if self.has(slug, each)}
+
     def pieces(self, slug: str, condition_id: str, hour_ms: int, findings: Findings) -> list[Piece]:
         """The published segments of a market in one hour; what cannot be believed is a finding."""
         place = hour_folder(ROOTS[self._kind], hour_ms)
@@ -88,7 +94,12 @@ class Shelf:
 
     def _stems(self, slug: str, hour_ms: int) -> Iterator[tuple[str, SegmentName]]:
         seen = set()
-        for each in self._folders.names(hour_folder(ROOTS[self._kind], hour_ms)):
+        names = self._folders.names(hour_folder(ROOTS[self._kind], hour_ms))
+        subject = safe_subject(slug)
+        for at in range(bisect_left(names, subject), len(names)):
+            each = names[at]
+            if not each.startswith(subject):
+                return
             for suffix in (MANIFEST_SUFFIX, DATA_SUFFIX):
                 name = _named(each, suffix, slug, self._kind)
                 stem = each.removesuffix(suffix)

@@ -90,7 +90,8 @@ class Sights:
 
     def hours(self, subject: Subject, from_ns: int, until_ns: int) -> set[int]:
         """The hours of a span in which a market has rows or was due, Unix ms."""
-        hours = self._leaves.hours(subject.slug)
+        span_ms = from_ns // NS_PER_MS, -(-until_ns // NS_PER_MS)
+        hours = self._leaves.hours(subject.slug, *span_ms)
         for plan in subject.known.plans if subject.known else []:
             for phase in plan.phases:
                 hours |= set(range(hour_of(phase.from_ms), phase.until_ms, MS_PER_HOUR))

@@ -18,8 +18,11 @@ from workers.core.bookhash import Verdict
 from workers.core.course import PROVEN, Course, Stand
 from workers.core.covers import StreamGap
 from workers.core.errors import Refused
-from workers.core.evidence import STREAM, Answer, Change, Provenance, State, Trade
-from workers.core.frames import read_frame, read_frame_row
+from workers.core.evidence import STREAM, Answer, Change, Provenance, State
+from workers.core.frames import FrameRow, read_frame, read_frame_row
+from workers.core.instants import NS_PER_MS
+from workers.core.reprints import Reprint
+from workers.core.stream_tables import CHANGES, SNAPSHOTS, TRADES
 from workers.edge.reading.catalogue import Subject
 from workers.edge.reading.findings import Findings
 from workers.edge.reading.leaves import Leaves
@@ -27,7 +30,6 @@ from workers.edge.reading.streams import Film, Playing, Streams
 
 Token = tuple[str, str]
 _VERDICTS = {"verified": Verdict.VERIFIED, "explained": Verdict.VERIFIED, "failed": Verdict.FAILED}
-_FACTS = (b'"type":"last_trade_price"', b'"type":"tick_size_change"')
 #: A connection may show a trade this many trades later than another did.
 _SHOWN_MAX = 4_096
 
@@ -66,9 +68,9 @@ class StreamSights:
         self._streams, self._leaves = streams, leaves
         self._books = BookReader()
 
-    def hours(self, slug: str) -> set[int]:
-        """The hours in which rows of a market were received."""
-        return self._streams.hours(slug)
+    def hours(self, slug: str, from_ns: int, until_ns: int) -> set[int]:
+        """Hours in which rows of a market were received; all of a span are among them."""
+        return self._streams.hours(slug, from_ns // NS_PER_MS, -(-until_ns // NS_PER_MS))
 
     def film(
         self, subject: Subject, from_ns: int, until_ns: int, findings: Findings
@@ -135,32 +137,28 @@ class StreamSights:
         """
         found = []
         for reel in film.reels:
-            for received, row, line in reel.lines(subject.condition_id):
-                if span_ns[0] <= received < span_ns[1] and any(each in line for each in _FACTS):
+            for received, row, line in reel.facts(subject.condition_id):
+                if received < span_ns[1]:
                     found.append((received, reel, row, line))
         shown: OrderedDict[bytes, None] = OrderedDict()
         for received, reel, row, line in sorted(found, key=lambda each: each[0]):
-            read = read_frame_row(line)
+            read = read_frame_row(line) if isinstance(line, bytes) else line
             key = hashlib.sha1(read.raw, usedforsecurity=False).digest()
             if key in shown:
                 continue
             shown[key] = None
             if len(shown) > _SHOWN_MAX:
                 shown.popitem(last=False)
-            source = Provenance(
-                path=reel.held.path,
-                row=row,
-                sha256=reel.sha256,
-                source=STREAM,
-                connection=read.connection,
-            )
+            if received < span_ns[0]:
+                continue
+            source = _source(film, reel.path, row, read, TRADES.name)
             for event in read_frame(read.raw).events:
                 yield Fact(received, event.type, event.raw, event.token_id, source)
 
     def _said(self, film: Film, findings: Findings) -> list[str]:
         """What was found to be damaged, or is called invalid."""
         invalid = self._leaves.invalid(findings)
-        stems = (each.piece.stem for each in film.reels)
+        stems = [each.piece.stem for each in film.reels]
         labels = [f"invalid: {each}: {invalid[each]}" for each in stems if each in invalid]
         return [*findings.said, *labels]
 
@@ -204,24 +202,24 @@ class StreamSights:
 
 
 def _place(film: Film, stand: Stand) -> Provenance:
+    base = _source(film, stand.base.path, stand.base.row, stand.row, SNAPSHOTS.name)
+    return msgspec.structs.replace(base, changes=stand.applied)
+
+
+def _source(film: Film, path: str, row: int, shown: FrameRow, table: str) -> Provenance:
+    """Where a row stands; `shown` tells the connection, `table` which one it may be read from."""
     return Provenance(
-        path=stand.base.path,
-        row=stand.base.row,
-        sha256=film.sha256(stand.base.path),
+        path=path,
+        row=row,
+        sha256=film.sha256(path),
         source=STREAM,
-        connection=stand.row.connection,
-        changes=stand.applied,
+        derived=film.table(path, table),
+        connection=shown.shown_by if isinstance(shown, Reprint) else shown.connection,
     )
 
 
 def _changes(token_id: str, stand: Stand, film: Film) -> Iterator[Change]:
-    place = Provenance(
-        path=stand.place.path,
-        row=stand.place.row,
-        sha256=film.sha256(stand.place.path),
-        source=STREAM,
-        connection=stand.row.connection,
-    )
+    place = _source(film, stand.place.path, stand.place.row, stand.row, CHANGES.name)
     for change in stand.changes:
         try:
             price, size = micros(change.price), micros(change.size)
@@ -237,23 +235,3 @@ def _changes(token_id: str, stand: Stand, film: Film) -> Iterator[Change]:
             hash=change.hash,
             provenance=place,
         )
-
-
-def trade_of(fact: Fact) -> Trade | None:
-    """A trade as a value; None for what is none, or not exact in micros."""
-    (event,) = read_frame(fact.raw).events
-    told = event.told
-    try:
-        price, size = micros(told.price or ""), micros(told.size or "")
-    except Inexact:
-        return None
-    return Trade(
-        token_id=fact.token_id,
-        venue_ms=event.timestamp_ms,
-        recv_wall_ns=fact.recv_wall_ns,
-        side=told.side or "",
-        price_micros=price,
-        size_micros=size,
-        provenance=fact.provenance,
-        event=fact.raw,
-    )

@@ -7,9 +7,8 @@ Never     writes
 """
 
 import heapq
-import re
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -18,75 +17,89 @@ from workers.core.covers import Covered, Covers, TokenCovers
 from workers.core.frames import FrameRow, read_frame_row
 from workers.core.instants import MS_PER_HOUR, NS_PER_MS
 from workers.core.ledger import Row
+from workers.core.reprints import Line, Lost, printed, without
 from workers.core.tails import Tails
 from workers.edge.reading.catalogue import Subject
 from workers.edge.reading.findings import Findings
 from workers.edge.reading.folders import hour_of
+from workers.edge.reading.leaves import Source
 from workers.edge.reading.logs import Logs
+from workers.edge.reading.reels import Print, Reel
+from workers.edge.reading.reels import printed as printed_of
 from workers.edge.reading.shelf import Piece, Shelf, started_ms
+from workers.edge.reading.tables import Tables
 from workers.edge.reading.vault import Held, Vault
 from workers.edge.spool import state
 
-_RECEIVED = re.compile(rb'\{"recv_wall_ns":(\d{1,19}),')
-_SEED = b'"type":"snapshot"'
+OFFLOADED = "offloaded"
 #: A connection that is never renewed may be as old; what covers from before it is not seen.
 _LOOKED_BACK_MS = 25 * MS_PER_HOUR
 #: Courses that go on where the last question left them.
 _COURSES = 8
-
-
-class Reel(msgspec.Struct, frozen=True):
-    """One segment that is here: its rows, up to a damage."""
-
-    piece: Piece
-    held: Held
-
-    @property
-    def sha256(self) -> str | None:
-        """Of the file; None of one that is being written."""
-        return self.piece.manifest.sha256 if self.piece.manifest else None
-
-    def lines(self, token_id: str) -> Iterator[tuple[int, int, bytes]]:
-        """When it was received, its number, and the line, of each row that names a token."""
-        wanted, received = token_id.encode(), 0
-        for row, line in enumerate(self.held.rows.split(b"\n")):
-            if wanted in line:
-                found = _RECEIVED.match(line)
-                received = int(found[1]) if found else received
-                yield received, row, line
+#: Segments that are kept from tables.
+_PRINTS = 4
 
 
 class Film(msgspec.Struct, frozen=True):
     """What there is of a market about a time: its segments in order, its tokens' covers."""
 
-    reels: tuple[Reel, ...]
+    reels: tuple[Reel | Print, ...]
     covers: dict[str, TokenCovers]
 
     def sha256(self, path: str) -> str | None:
-        """Of one of its files."""
-        return next((each.sha256 for each in self.reels if each.held.path == path), None)
+        """Of one of its files; None of one that is being written."""
+        manifests = (each.piece.manifest for each in self.reels if each.path == path)
+        return next((each.sha256 for each in manifests if each is not None), None)
+
+    def table(self, path: str, name: str) -> str:
+        """The derived file that rows of one of its files are read from, or ""."""
+        return next((each.table(name) for each in self.reels if each.path == path), "")
+
+    def lines(self, token_id: str) -> TokenCovers:
+        """When a token's line goes on, by the connections whose names are in the rows."""
+        covers, prints = self.covers[token_id], [e for e in self.reels if isinstance(e, Print)]
+        if not prints:
+            return covers
+        workers = dict.fromkeys(each.piece.name.worker for each in prints)
+        found = printed(covers, workers)
+        for worker in workers:
+            own = [each.line(token_id) for each in prints if each.piece.name.worker == worker]
+            found = without(found, worker, _lost(own), "")
+        return found
+
+
+def _lost(lines: Sequence[Line]) -> Iterator[Lost]:
+    """What one streamer's segments have lost; what one loses last, until the next one's line."""
+    for at, line in enumerate(lines):
+        later = (each.begins_ns for each in lines[at + 1 :] if each.begins_ns is not None)
+        begins_ns = next(later, None)
+        for from_ns, until_ns in line.lost:
+            is_open = until_ns is None and begins_ns is not None
+            yield from_ns, begins_ns - 1 if is_open and begins_ns is not None else until_ns
 
 
 class Playing:
     """A course on its way through the rows of a film."""
 
     def __init__(self, subject: Subject, token_id: str, film: Film, findings: Findings) -> None:
-        covers = film.covers[token_id]
-        self.course = Course(subject.condition_id, token_id, covers, Tails())
+        self.course = Course(subject.condition_id, token_id, film.lines(token_id), Tails())
         self.at_ns = 0
         self._findings = findings
         reels = [
-            ((received, at, row, line) for received, row, line in reel.lines(token_id))
+            (
+                (received, at, nth, row, line)
+                for nth, (received, row, line) in enumerate(reel.rows(token_id))
+            )
             for at, reel in enumerate(film.reels)
         ]
-        self._paths = [each.held.path for each in film.reels]
+        self._paths = [each.path for each in film.reels]
         self._rows = heapq.merge(*reels)
         self._next = next(self._rows, None)
 
     def states(self, until_ns: int) -> Iterator[Stand]:
         """Go on through the rows received up to a moment, inclusive."""
         while self._next is not None and self._next[0] <= until_ns:
-            _, at, number, line = self._next
+            _, at, _, number, line = self._next
             self._next = next(self._rows, None)
             row = self._row(line, self._paths[at])
             if row is not None:
@@ -94,9 +107,9 @@ class Playing:
         self.at_ns = until_ns
         yield from self.course.waited(until_ns)
 
-    def _row(self, line: bytes, path: str) -> FrameRow | None:
+    def _row(self, line: bytes | FrameRow, path: str) -> FrameRow | None:
         try:
-            return read_frame_row(line)
+            return read_frame_row(line) if isinstance(line, bytes) else line
         except msgspec.MsgspecError as error:
             self._findings.damaged(path, f"a row: {error}")
             return None
@@ -117,8 +130,12 @@ _Key = tuple[str, tuple[tuple[str, int], ...], tuple[Covered, ...]]
 class Streams:
     """The stream of one archive."""
 
-    def __init__(self, shelf: Shelf, logs: Logs, vault: Vault) -> None:
+    def __init__(
+        self, shelf: Shelf, logs: Logs, vault: Vault, tables: Tables, *, source: Source
+    ) -> None:
         self._shelf, self._logs, self._vault = shelf, logs, vault
+        self._tables, self._source = tables, source
+        self._prints: OrderedDict[str, Print] = OrderedDict()
         self._playing: OrderedDict[_Key, Playing] = OrderedDict()
 
     def about(self, subject: Subject, at_ns: int, findings: Findings) -> Film | None:
@@ -143,8 +160,10 @@ class Streams:
             else:
                 before[worker] = [piece]
         wanted = [piece for pieces in before.values() for piece in pieces] + inside
-        reels = [reel for each in wanted if (reel := self._reel(each, findings)) is not None]
-        return self._film(subject, reels, from_ns, until_ns, findings) if reels else None
+        reels = self._reels(wanted, findings)
+        if not any(reels):
+            return None
+        return self._film(subject, (wanted, reels), from_ns, until_ns, findings)
 
     def ledgers(self, from_ms: int, until_ms: int, findings: Findings) -> list[list[Row]]:
         """What streamers said that bears on from_ms ≤ t < until_ms, by worker; empty: none ran."""
@@ -164,9 +183,12 @@ class Streams:
         for each in markets:
             yield each, {token: found[token] for token in each.tokens}
 
-    def hours(self, slug: str) -> set[int]:
-        """The hours in which rows of a market were received, as far as names tell."""
-        held = {hour for hour in self._shelf.hours() if self._shelf.has(slug, hour)}
+    def hours(self, slug: str, from_ms: int, until_ms: int) -> set[int]:
+        """Hours in which rows of a market were received, as far as names tell.
+
+        All of a span are among them.
+        """
+        held = self._shelf.hours_of(slug, from_ms, until_ms)
         return held | {hour_of(started_ms(e.name)) for e in self._shelf.open_pieces(slug)}
 
     def _pieces(
@@ -179,24 +201,53 @@ class Streams:
             found |= {each.stem: each for each in pieces}
         return sorted(found.values(), key=lambda each: each.order)
 
-    def _reel(self, piece: Piece, findings: Findings) -> Reel | None:
+    def _reels(self, pieces: list[Piece], findings: Findings) -> list[Reel | Print | None]:
+        """The segments, from their own lines where all are here, else from what has more."""
+        reels: list[Reel | Print | None] = []
+        if self._source == "raw":
+            found = [self._vault_of(each) for each in pieces]
+            reels = [self._reel(*each, findings) for each in zip(pieces, found, strict=True)]
+            if not any(held is not None and held.is_offloaded for held in found):
+                return reels
+        prints: list[Reel | Print | None] = [self._print(each, findings) for each in pieces]
+        return max(prints, reels, key=lambda each: len(each) - each.count(None))
+
+    def _vault_of(self, piece: Piece) -> Held | None:
         if piece.manifest is not None:
-            held: Held | None = self._vault.published(piece.manifest)
-        else:
-            held = self._vault.open(piece.path) if piece.path is not None else None
+            return self._vault.published(piece.manifest)
+        return self._vault.open(piece.path) if piece.path is not None else None
+
+    @staticmethod
+    def _reel(piece: Piece, held: Held | None, findings: Findings) -> Reel | None:
         if held is None or held.is_offloaded:
             return None
         if held.damage:
             findings.damaged(held.path, held.damage)
         return Reel(piece, held) if held.rows else None
 
+    def _print(self, piece: Piece, findings: Findings) -> Print | None:
+        kept = self._prints.get(piece.stem) or printed_of(piece, self._tables, findings)
+        if kept is not None:
+            self._prints[piece.stem] = kept
+            while len(self._prints) > _PRINTS:
+                self._prints.popitem(last=False)
+        elif self._source == "derived":
+            findings.damaged(piece.stem, "in no table: orderbooks normalize")
+        return kept
+
     def _film(
-        self, subject: Subject, reels: list[Reel], from_ns: int, until_ns: int, findings: Findings
+        self,
+        subject: Subject,
+        found: tuple[list[Piece], list[Reel | Print | None]],
+        from_ns: int,
+        until_ns: int,
+        findings: Findings,
     ) -> Film:
         covers = Covers(token for token, _ in subject.tokens)
+        reels = [each for each in found[1] if each is not None]
         for reel in reels:
-            for row in _seeds(reel.held):
-                covers.seeded(*row)
+            for seed in reel.seeds():
+                covers.seeded(*seed)
         begins_ms = min([from_ns // NS_PER_MS, *(started_ms(e.piece.name) for e in reels)])
         # What ended a cover may have been noticed later.
         until_ms = until_ns // NS_PER_MS + MS_PER_HOUR
@@ -205,13 +256,16 @@ class Streams:
         window = subject.window
         end_ns = window.end_ms * NS_PER_MS if window else until_ns
         wanted_ns = {token: end_ns for token, _ in subject.tokens}
-        return Film(tuple(reels), covers.listed(state.running(self._vault.data), wanted_ns))
+        listed = covers.listed(state.running(self._vault.data), wanted_ns)
+        for worker, lost in _missing(*found):
+            listed = {n: without(each, worker, [lost], OFFLOADED) for n, each in listed.items()}
+        return Film(tuple(reels), listed)
 
     def stood(
         self, subject: Subject, token_id: str, film: Film, at_ns: int, findings: Findings
     ) -> Course:
         """A course that stands at a moment, with all that any connection had shown by then."""
-        rows = tuple((each.held.path, len(each.held.rows)) for each in film.reels)
+        rows = tuple((each.path, each.size) for each in film.reels)
         key = (token_id, rows, tuple(film.covers[token_id].covered))
         playing = self._playing.pop(key, None)
         if playing is None or playing.at_ns > at_ns:
@@ -228,18 +282,13 @@ class Streams:
         return playing.course
 
 
-def _seeds(held: Held) -> Iterator[tuple[str, str, int, int]]:
-    """Token, connection, leg and time of the books that a segment begins with."""
-    start = 0
-    while (end := held.rows.find(b"\n", start)) >= 0:
-        line = held.rows[start:end]
-        if _SEED not in line:
-            return
-        row = read_frame_row(line)
-        start = end + 1
-        asset = msgspec.json.decode(row.raw, type=_Named).asset_id
-        yield asset, row.connection, row.leg, row.recv_wall_ns
-
-
-class _Named(msgspec.Struct, frozen=True):
-    asset_id: str = ""
+def _missing(
+    pieces: Sequence[Piece], reels: Sequence[Reel | Print | None]
+) -> Iterator[tuple[str, Lost]]:
+    """What segments that are not here hold, by streamer: each until its next one begins."""
+    for at, (piece, reel) in enumerate(zip(pieces, reels, strict=True)):
+        if reel is None and piece.manifest is not None and piece.manifest.told.rows:
+            worker = piece.name.worker
+            later = (each for each in pieces[at + 1 :] if each.name.worker == worker)
+            begins = (started_ms(each.name) * NS_PER_MS - 1 for each in later)
+            yield worker, (started_ms(piece.name) * NS_PER_MS, next(begins, None))

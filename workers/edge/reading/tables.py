@@ -3,7 +3,7 @@
 A table counts for a segment when a manifest in force names it with the SHA-256 that the segment's
 own manifest carries. Its file is hashed like a raw one: once, and again when it has changed.
 
-Reads     derived/books and its manifests
+Reads     derived files and their manifests
 Promises  a row of a table leads to its raw row, and its hash can be computed again from it
 Never     writes; imports pyarrow before a table is asked for
 """
@@ -18,7 +18,7 @@ import msgspec
 
 from workers.core.book import Book, with_hash
 from workers.core.bookhash import Verdict
-from workers.core.columns import BOOKS
+from workers.core.columns import BOOKS, Table
 from workers.core.errors import Refused
 from workers.core.ladders import ladder_of
 from workers.core.manifests import SegmentManifest
@@ -40,7 +40,7 @@ from workers.edge.reading.vault import Vault
 #: A pyarrow.Table: pyarrow has one owner, and no types.
 Frame = Any
 #: Flags of the raw row; the others are of checks, which judge no answer here.
-_RAW_FLAGS = frozenset({"time_went_back", "verdict_differs"})
+RAW_FLAGS = frozenset({"time_went_back", "verdict_differs"})
 #: Rows are made from columns together, in batches; two tokens are read by turns.
 _BATCH, _BATCHES_KEPT = 64, 4
 _NO_MARKET = ManifestMarket(slug="", condition_id="", series="", tokens={})
@@ -92,7 +92,7 @@ class TableSheet:
             spot.recv_wall_ns,
             "",
             _verdict(fields["hash_verdict"]),
-            tuple(each for each in fields["flags"] if each in _RAW_FLAGS),
+            tuple(each for each in fields["flags"] if each in RAW_FLAGS),
             b"",
             book_of(fields),
         )
@@ -134,15 +134,17 @@ def book_of(fields: dict[str, Any]) -> Book:
 
 
 class Tables:
-    """The table `books` of an archive."""
+    """The derived tables of an archive."""
 
     def __init__(self, folders: Folders, vault: Vault) -> None:
         self._folders, self._vault = folders, vault
         self._read: dict[str, TableManifest] = {}
 
-    def of(self, manifest: SegmentManifest, findings: Findings) -> TableManifest | None:
+    def of(
+        self, manifest: SegmentManifest, findings: Findings, table: Table = BOOKS
+    ) -> TableManifest | None:
         """The derived file that holds a segment's rows, all of them, or None."""
-        place = table_folder("books", source.hour_of(manifest.path))
+        place = table_folder(table.name, source.hour_of(manifest.path))
         found = []
         for name in self._folders.names(place):
             if not name.startswith(".") and name.endswith(MANIFEST_SUFFIX):
@@ -166,27 +168,29 @@ class Tables:
                 return None
         return self._read[place]
 
-    def rows(self, manifest: SegmentManifest, findings: Findings) -> tuple[str, Frame] | None:
+    def rows(
+        self, manifest: SegmentManifest, findings: Findings, of: Table = BOOKS
+    ) -> tuple[str, Frame] | None:
         """The path of the derived file and a segment's rows in it; None when none has them.
 
         A derived file that is damaged is a finding, and holds nothing.
         """
         from workers.edge import parquet
 
-        found = self.of(manifest, findings)
+        found = self.of(manifest, findings, of)
         if found is None:
             return None
         path = self._vault.data.root / found.path
         try:
             damage = self._vault.difference(path, found.bytes, found.sha256)
-            file = None if damage else parquet.opened(path, BOOKS)
+            file = None if damage else parquet.opened(path, of)
         except (OSError, Refused) as error:
             damage, file = str(error), None
         if file is None:
             findings.damaged(found.path, damage)
             return None
         market = manifest.told.market or _NO_MARKET
-        groups = _groups(file, market.condition_id)
+        groups = _groups(file, market.condition_id if of.order[0] == "condition_id" else None)
         table = file.read_row_groups(groups, use_threads=False)
         segments = table.column("segment").to_pylist()
         own = [at for at, name in enumerate(segments) if name == manifest.name]
@@ -199,9 +203,11 @@ def chosen(table: Frame, rows: list[int]) -> Frame:
     return table.take(rows) if rows else table.slice(0, 0)
 
 
-def _groups(file: Any, condition_id: str) -> list[int]:  # noqa: ANN401 - pyarrow has no types
-    """The row groups that may hold a market's rows: the file is sorted by it."""
+def _groups(file: Any, condition_id: str | None) -> list[int]:  # noqa: ANN401 - no types
+    """The row groups that may hold a market's rows, of a file that is sorted by it; else all."""
     metadata = file.metadata
+    if condition_id is None:
+        return list(range(metadata.num_row_groups))
     at = file.schema_arrow.names.index("condition_id")
     found = []
     for number in range(metadata.num_row_groups):

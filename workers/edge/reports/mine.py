@@ -2,9 +2,10 @@
 
     derived/token_stats/venue=polymarket/date=YYYY-MM-DD/token_stats--FROM--UNTIL.parquet
 
-Reads     derived `books`; publications; labels
+Reads     derived `books`, and the tables of the stream; publications; labels
 Writes    the cache, replaced whole
 Promises  a kept result is used only when every `books` file, every due tick and every label it
+          and file of the stream it
           was made from is the same; where the cache cannot be written the figures are told anyway
 Fails     Refused, NeedsAPerson as `edge.reports.stock`
 """
@@ -16,15 +17,16 @@ from pathlib import Path
 import msgspec
 
 from workers.core.instants import compact_text, hour_parts
-from workers.core.token_stats import TOKEN_STATS, TokenStats, with_sums
+from workers.core.stats import Sums
+from workers.core.token_stats import TOKEN_STATS, Tokens, TokenStats, Wanted, with_sums
 from workers.edge import durable, frames
-from workers.edge.frames import Tokens, Wanted
 from workers.edge.reports import stock
 from workers.edge.reports.stock import Market, Stock
+from workers.edge.reports.streamed import Streamed, streamed
 from workers.edge.spool.directory import DataDir
 
 #: Raised when the same sources are to give other figures than before.
-EDITION = 1
+EDITION = 2
 
 
 class Mined(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +47,11 @@ def mined(data: DataDir, found: Stock) -> Mined:
         return Mined(rows=kept[0], path=data.relative(path), is_kept=True)
     for each in found.files:
         stock.prove(data, each)
-    rows = _rows(data, found)
+    of_stream, notes = streamed(data, found)
+    rows = _rows(data, found, of_stream)
+    if notes:
+        said = f"the stream is counted in part: {notes[0]}"
+        return Mined(rows=rows, path="", is_kept=False, note=said)
     try:
         durable.make_directories(path.parent)
         durable.replace(path, frames.packed(rows, told))
@@ -73,24 +79,40 @@ def _told(found: Stock) -> dict[str, str]:
         ]
         named = [market.subject.slug, market.subject.series, market.subject.tokens]
         due.update(json.dumps([market.subject.condition_id, named, stretches]).encode() + b"\n")
+    streamed_from = [each.sha256 for each in found.of_stream]
     return {
         "orderbooks.edition": str(EDITION),
+        "orderbooks.stream": hashlib.sha256(json.dumps(streamed_from).encode()).hexdigest(),
         "orderbooks.sources": json.dumps(sources, separators=(",", ":")),
         "orderbooks.due_sha256": due.hexdigest(),
         "orderbooks.invalid": json.dumps(found.invalid),
     }
 
 
-def _rows(data: DataDir, found: Stock) -> list[TokenStats]:
-    wanted = Wanted(found.stretch.from_ms, found.stretch.until_ms, found.invalid)
+def _rows(data: DataDir, found: Stock, of_stream: dict[str, Streamed]) -> list[TokenStats]:
+    spans = {token_id: each.spans for token_id, each in of_stream.items()}
+    wanted = Wanted(found.stretch.from_ms, found.stretch.until_ms, found.invalid, spans)
     hours = [[data.root / each.path for each in hour] for hour in found.hours if hour]
     due = {each.subject.condition_id: each.ticks for each in found.markets}
     tokens = frames.mined(hours, wanted, due)
+    for market in found.markets:
+        for token_id, _ in market.subject.tokens:
+            if token_id in of_stream:
+                key = (market.subject.condition_id, token_id)
+                _join(tokens, key, of_stream[token_id])
     rows = [row for market in found.markets for row in _of_market(market, tokens)]
     # Observed and never due here: its publication is not at hand.
     rows += [_of_token(key, token) for key, token in sorted(tokens.items(), key=lambda it: it[0])]
     # The outcomes of a market stay in the venue's order.
     return sorted(rows, key=lambda row: (row.slug, row.condition_id))
+
+
+def _join(tokens: dict[tuple[str, str], Tokens], key: tuple[str, str], of_stream: Streamed) -> None:
+    """Add what the stream told of a token to what polls did."""
+    polled = tokens.setdefault(key, Tokens(names={}, sums=Sums(), spreads=of_stream.spreads.copy()))
+    if polled.sums:
+        polled.spreads.update(of_stream.spreads)
+    polled.sums.update(of_stream.sums)
 
 
 def _of_market(market: Market, tokens: dict[tuple[str, str], Tokens]) -> list[TokenStats]:

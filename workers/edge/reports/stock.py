@@ -28,6 +28,7 @@ from workers.edge.spool.directory import DataDir
 REBUILD = "`orderbooks rebuild` makes derived files anew from raw"
 #: Streams of publications that stay in memory.
 _CACHE_BYTES = 8 << 20
+_OF_STREAM = ("snapshots", "changes", "turns")
 
 
 class Market(msgspec.Struct, frozen=True):
@@ -42,6 +43,7 @@ class Stock(msgspec.Struct, frozen=True, kw_only=True):
 
     stretch: Stretch
     hours: list[list[TableManifest]]
+    of_stream: list[TableManifest]
     markets: list[Market]
     invalid: tuple[str, ...]
     not_derived: list[str]
@@ -103,6 +105,12 @@ def stocked(data: DataDir, stretch: Stretch) -> Stock:
     return Stock(
         stretch=stretch,
         hours=hours,
+        of_stream=[
+            each
+            for table in _OF_STREAM
+            for hour_ms in stretch.hours
+            for each in in_force(data, table, hour_ms)
+        ],
         markets=markets,
         invalid=invalid,
         not_derived=[each for each in raw if each not in has],

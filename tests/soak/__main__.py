@@ -4,7 +4,9 @@
     python -m tests.soak hour [--minutes 60]     real pace, no faults
 
 Reads     nothing
-Writes    <folder>/ (a data directory, the venue's ledger), and the reports into --out
+Writes    <folder>/ (a data directory, the venue's ledger), and the reports into --out, made of the
+          archive after the fleet stopped: then everything that they rest on is published and goes
+          into their bundle
 Promises  whatever happens, the processes started here are ended
 """
 
@@ -19,6 +21,9 @@ from typing import Any
 from tests.demo.stage import ROOT, Stage
 from tests.soak import fleet, mix
 from workers.core.instants import compact_text
+
+#: The exit code of a soak that was stopped before its time.
+CANNOT = 2
 
 
 def main() -> int:
@@ -39,7 +44,9 @@ def main() -> int:
         for kind, route, probability, params in rules:
             stage.fault(kind, route=route, probability=probability, **params)
         notes = [fleet.NOTE_ACCELERATED, mix.NOTE] if is_day else [fleet.NOTE_REAL]
-        return _soak(stage, arguments, minutes, notes, list(mix.acts()) if is_day else [])
+        code = _soak(stage, arguments, minutes, notes, list(mix.acts()) if is_day else [])
+        stage.close_fleet()
+        return code if code == CANNOT else _tool(stage, arguments, "--report", "--pack").wait()
     finally:
         stage.close()
 
@@ -81,11 +88,17 @@ def _soak(
 def _begin(
     stage: Stage, arguments: argparse.Namespace, minutes: float, notes: list[str]
 ) -> "subprocess.Popen[bytes]":
-    words: list[Any] = ["soak", "--hours", minutes / 60, "--sample-s", arguments.sample_s]
+    words: list[Any] = ["--hours", minutes / 60, "--sample-s", arguments.sample_s]
     words += ["--label", "accelerated" if arguments.which == "day" else "real_time"]
-    words += ["--out", arguments.out.absolute(), "--config", stage.config]
     words += [word for note in notes for word in ("--note", note)]
-    return subprocess.Popen([sys.executable, "-m", "workers.tools", *map(str, words)], cwd=ROOT)
+    return _tool(stage, arguments, *words)
+
+
+def _tool(stage: Stage, arguments: argparse.Namespace, *words: object) -> "subprocess.Popen[bytes]":
+    """`orderbooks soak` on that archive."""
+    places = ("--out", arguments.out.absolute(), "--config", stage.config)
+    command = [sys.executable, "-m", "workers.tools", "soak", *map(str, (*words, *places))]
+    return subprocess.Popen(command, cwd=ROOT)
 
 
 if __name__ == "__main__":

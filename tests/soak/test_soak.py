@@ -1,13 +1,16 @@
-"""Holds a soak of some seconds beside a real fleet: what `make soak` does for longer."""
+"""Holds a soak of some seconds beside a real fleet, what `make soak` does for longer, and its reports."""
 
 import json
 import subprocess
+
+import pytest
 
 from tests.processes.fleet_rig import FleetRig, quick
 from tests.rig import ROOT, wait_for
 from tests.soak import mix
 from tests.venue import Venue
 from tests.venue.faults import Rule
+from workers.tools.__main__ import main
 
 #: What a few seconds of a loopback fleet cannot show.
 UNSHOWN = {"live_venue", "hashes", "real_time", "long_lives", "shipped", "running"}
@@ -47,3 +50,10 @@ def test_every_fault_of_the_mix_is_on_the_venues_menu_and_every_worker_is_killed
 
     assert {f"SIGKILL {worker}" for worker in (*mix.WORKERS, "supervisord")} < said
     assert [act.at for act in mix.acts()] == sorted(act.at for act in mix.acts())
+
+
+@pytest.mark.parametrize("label", ["accelerated", "real_time"])
+def test_the_newest_reports_of_this_checkout_stand_on_the_evidence_beside_them(label: str, capsys):
+    newest = max((ROOT / "reports").glob(f"soak_test_*_{label}.json"))
+
+    assert 0 == main(["soak", "--check", str(newest)]), capsys.readouterr().out

@@ -172,6 +172,8 @@ def test_gate_fails_on_a_forged_report_and_is_blocked_by_the_place(reported, cap
     record = json.loads(max((fleet.data.manifests / "gate").glob("*.json")).read_bytes())
     steps = {each["name"]: each["result"] for each in record["steps"]}
     assert ("FAIL", "BLOCKED_NEEDS_VPS_ACCESS") == (steps["soak"], steps["service"])
+    (copy,) = (each for each in record["steps"] if each["name"] == "second_copy")
+    assert ["a remote elsewhere: it is local of this machine"] == copy["missing"]
     for each in record["commands"]:
         assert each["out_bytes"] == (fleet.data.root / each["out"]).stat().st_size
 

@@ -16,12 +16,13 @@ from workers.core.stats import rounded
 _MB = 1_000_000
 
 
-def page(report: Report, pictures: Mapping[str, str]) -> str:
+def page(report: Report, pictures: Mapping[str, str], packed: tuple[str, str] | None = None) -> str:
     """The page.
 
     Args:
         report: what it says.
         pictures: file by name; without them it has none.
+        packed: the report as JSON, and the file with its evidence, if there is one.
     """
     facts = report.facts
     parts = [
@@ -33,7 +34,7 @@ def page(report: Report, pictures: Mapping[str, str]) -> str:
         _upload(facts.archived, facts.seen, pictures),
         _disk(facts.seen, pictures),
         _quality(facts.verified, facts.archived),
-        _evidence(report),
+        _evidence(report, packed),
     ]
     return "\n\n".join("\n\n".join(part) for part in parts) + "\n"
 
@@ -255,7 +256,7 @@ def _quality(verified: Verified, archived: Archived) -> Iterator[str]:
         yield f"Never captured: {safe(', '.join(never[:20]))}."
 
 
-def _evidence(report: Report) -> Iterator[str]:
+def _evidence(report: Report, packed: tuple[str, str] | None) -> Iterator[str]:
     evidence, begun = report.evidence, report.facts.begun
     yield "## Evidence"
     yield (
@@ -270,6 +271,13 @@ def _evidence(report: Report) -> Iterator[str]:
         f"orderbooks coverage --from {until.from_utc} --to {until.until_utc}\n"
         "orderbooks verify"
     )
+    if packed:
+        told, bundle = packed
+        yield (
+            f"[{bundle}]({bundle}) has all of them and the ledgers, but not the books. This hashes "
+            "each of its files, counts the samples and gives the account of every tick again:"
+        )
+        yield command(f"orderbooks soak --check {told}")
 
 
 def _time(wall_ns: int) -> str:

@@ -154,10 +154,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def shown(report: Report) -> Report:
-    """The report for other eyes: without the place of a remote that is a directory here."""
-    begun = report.facts.begun
-    if ":" in begun.remote:
-        return report
-    begun = msgspec.structs.replace(begun, remote="a directory of this machine")
-    facts = msgspec.structs.replace(report.facts, begun=begun)
-    return msgspec.structs.replace(report, facts=facts)
+    """The report for other eyes."""
+    begun = shown_begun(report.facts.begun)
+    return msgspec.structs.replace(report, facts=msgspec.structs.replace(report.facts, begun=begun))
+
+
+def shown_begun(begun: Begun) -> Begun:
+    """Without the place of a remote that is a directory here."""
+    is_elsewhere = ":" in begun.remote
+    here = "a directory of this machine"
+    return begun if is_elsewhere else msgspec.structs.replace(begun, remote=here)

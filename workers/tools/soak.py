@@ -3,19 +3,21 @@
 Runs beside the fleet of the data directory: it reads what the workers leave and asks nothing of
 them. Samples are segments of kind soak (manifests/soak). A soak that was killed, or whose machine
 was started anew, goes on with --resume; the time without samples is said. At the end, or with
---report, reports/soak_test_DATE.md, .json and pictures are written (docs/SOAK_AND_GATE.md).
+--report, reports/soak_test_DATE.md, .json and pictures are written (docs/SOAK_AND_GATE.md); with
+--pack its evidence as well, which --check holds a report against, wherever both are.
 """
 
 import argparse
 import os
 import re
+import tempfile
 import time
 from pathlib import Path
 
 import msgspec
 
 from workers import VERSION
-from workers.core.errors import NeedsAPerson
+from workers.core.errors import NeedsAPerson, Refused
 from workers.core.gates import FAIL
 from workers.core.instants import compact_text, utc_text
 from workers.core.manifests import encode
@@ -25,7 +27,7 @@ from workers.core.soak_report import Report, shown
 from workers.core.soak_seen import HOLE_SAMPLES
 from workers.edge import durable, settings_file, terminal
 from workers.edge.drawing import NoMatplotlib
-from workers.edge.soaking import pictures, reporting, tape
+from workers.edge.soaking import bundle, pictures, recheck, reporting, tape
 from workers.edge.soaking.sampler import Sampler, boot_id
 from workers.edge.soaking.tape import Tape
 from workers.edge.spool.directory import DataDir
@@ -40,8 +42,11 @@ examples:
   orderbooks soak --hours 24                 beside a fleet; then the report
   orderbooks soak --resume                   goes on with one that was cut short
   orderbooks soak --report                   the report of the newest soak, so far
+  orderbooks soak --report --pack            and its evidence in a file beside it
+  orderbooks soak --check reports/soak_test_2026-11-21.json      is it what that evidence says?
 
-exit codes: 0 PASS or NEEDS_REVIEW; 1 FAIL; 2 cannot do it, or stopped before the time was over
+exit codes: 0 PASS or NEEDS_REVIEW; 1 FAIL, or --check found otherwise; 2 cannot do it, or
+stopped before the time was over
 """
 
 
@@ -56,10 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label", default="", help="part of the report's name: a-z, 0-9, _")
     parser.add_argument("--note", action="append", default=[], help="what a reader must know")
     parser.add_argument("--out", type=Path, default=Path("reports"), metavar="DIR")
+    parser.add_argument("--pack", action="store_true", help="its evidence, too, without the books")
+    parser.add_argument("--check", type=Path, metavar="REPORT", help="hold it against its evidence")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Sample until the time is over, then report."""
+    if arguments.check is not None:
+        return _check(arguments.check)
     data = DataDir(arguments.data)
     is_over = True
     if arguments.report is None:
@@ -70,8 +79,50 @@ def run(arguments: argparse.Namespace) -> int:
         print("stopped; `orderbooks soak --resume` goes on, `--report` reports what there is")
         return EXIT_CANNOT
     report, samples = reporting.made(data, reporting.begun_as(data, arguments.report or ""))
-    _write(arguments.out, shown(report), samples)
+    evidence = _packed(data, shown(report)) if arguments.pack else None
+    _write(arguments.out, shown(report), samples, evidence)
     return EXIT_WRONG if report.verdict == FAIL else EXIT_FINE
+
+
+def _packed(data: DataDir, report: Report) -> bytes:
+    """The bundle, held against the report before anybody relies on it."""
+    made = bundle.packed(data, report.evidence)
+    if found := _differences(made, report):
+        hint = "the last rows are published after the hour, or when the fleet stops: then again"
+        raise NeedsAPerson(f"pack the evidence: {found[0]}", hint=hint)
+    return made
+
+
+def _differences(made: bytes, report: Report) -> list[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        unpacked = DataDir(Path(folder))
+        bundle.unpack(made, unpacked)
+        return recheck.in_bundle(unpacked, report)
+
+
+def _check(path: Path) -> int:
+    """Hold a report against the bundle beside it; print what does not stand."""
+    beside = path.with_name(path.stem + bundle.SUFFIX)
+    try:
+        report, made = reporting.read(path.read_bytes()), beside.read_bytes()
+    except OSError as error:
+        raise NeedsAPerson(
+            f"check {path}: {error}", hint="report and bundle in one place"
+        ) from error
+    try:
+        found = _differences(made, report)
+    except Refused as error:
+        found = [str(error)]
+    for each in found:
+        print(terminal.printable(each))
+    if not found:
+        print(
+            f"{report.verdict} stands: {report.evidence.files} files are as the report names them;"
+        )
+        print("samples, the account of every tick and the rules give the same again.")
+        told = report.facts.verified
+        print(f"Not here: the books themselves. verify said then: {len(told.problems)} problems.")
+    return EXIT_WRONG if found else EXIT_FINE
 
 
 def _prepare(folder: Path) -> None:
@@ -140,18 +191,23 @@ def _sample(data: DataDir, begun: Begun) -> bool:
     return is_over
 
 
-def _write(folder: Path, report: Report, samples: list[Sample]) -> None:
+def _write(folder: Path, report: Report, samples: list[Sample], evidence: bytes | None) -> None:
     begun = report.facts.begun
     date = utc_text(begun.at_wall_ns)[:10]
     name = f"soak_test_{date}{f'_{begun.label}' if begun.label else ''}"
+    told, packed = f"{name}.json", f"{name}{bundle.SUFFIX}"
     drawn, hint = _pictures(samples, begun)
+    files = {f"{name}_{each}.svg": svg for each, svg in drawn.items()} | {told: encode(report)}
+    files |= {} if evidence is None else {packed: evidence}
+    said = page(
+        report,
+        {each: f"{name}_{each}.svg" for each in drawn},
+        None if evidence is None else (told, packed),
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        names = {each: f"{name}_{each}.svg" for each in drawn}
-        for each, svg in drawn.items():
-            durable.replace(folder / names[each], svg)
-        durable.replace(folder / f"{name}.json", encode(report))
-        durable.replace(folder / f"{name}.md", page(report, names).encode())
+        for each, raw in {**files, f"{name}.md": said.encode()}.items():
+            durable.replace(folder / each, raw)
     except OSError as error:
         raise NeedsAPerson(f"write into {folder}: {error}", hint="--out names another") from error
     print(f"{report.verdict}  {folder / name}.md  .json  {len(drawn)} pictures")

@@ -11,12 +11,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from pathlib import Path
 
 import msgspec
 
 from workers.core.instants import MS_PER_HOUR, ms_text
 from workers.core.manifests import SegmentManifest, read_manifest
-from workers.core.segments import MANIFEST_SUFFIX, ROOTS
+from workers.core.segments import DATA_SUFFIX, MANIFEST_SUFFIX, ROOTS
 from workers.core.soak_report import Archived, Evidence, Files, Upload
 from workers.core.stats import percentile
 from workers.core.table_manifests import TableManifest
@@ -49,13 +50,19 @@ def listed(data: DataDir, soak: str, span: Span) -> dict[str, str]:
 
     A segment that was begun an hour before may hold rows of its time.
     """
-    found = dict(tape.told(data, soak).files)
+    samples = tape.told(data, soak).files
+    beside = (data.root / (each.removesuffix(DATA_SUFFIX) + MANIFEST_SUFFIX) for each in samples)
+    found = samples | {data.relative(path): _sha256(path) for path in beside}
     for kind in sorted(ROOTS.keys() - {tape.KIND}):
         for hour_ms in Span(span.from_ms - MS_PER_HOUR, span.until_ms).hours:
             folder = data.root / hour_folder(ROOTS[kind], hour_ms)
             for path in folder.glob(f"*--{kind}--*{MANIFEST_SUFFIX}"):
-                found[data.relative(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
+                found[data.relative(path)] = _sha256(path)
     return found
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def written(data: DataDir, soak: str, span: Span) -> Evidence:

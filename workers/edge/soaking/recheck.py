@@ -1,16 +1,20 @@
-"""A kept soak report, made anew from its evidence and compared.
+"""A soak report, made anew from its evidence and compared: where it was made, or from a bundle.
 
-Reads     manifests/soak/<id>.json, everything that it rests on
+Reads     everything that a report rests on
 Promises  an edited report, sample, manifest or list is found, and an edited ledger or book by
           `orderbooks verify`: figures are counted again, files hashed again, the verdict is drawn
-          again from what is found; nothing of the report is believed
+          again from what is found; nothing of the report is believed. Without the books, what
+          verify said of their rows is: their manifests still are as listed
 Never     writes
 """
 
+import msgspec
+
 from workers.core import gates
 from workers.core.soak import Begun
-from workers.core.soak_report import Report
-from workers.edge.soaking import evidence, reporting, tape
+from workers.core.soak_report import Facts, Report, shown_begun
+from workers.edge.soaking import bundle, evidence, reporting, tape
+from workers.edge.soaking.account import accounted
 from workers.edge.soaking.tape import Told
 from workers.edge.spool.directory import DataDir
 
@@ -18,13 +22,40 @@ from workers.edge.spool.directory import DataDir
 def differences(data: DataDir, report: Report) -> list[str]:
     """What of a report its evidence does not say; empty when all of it stands."""
     told = tape.told(data, report.soak)
-    begun = next((row for row in told.rows if isinstance(row, Begun)), None)
+    begun = _begun(told)
     if begun is None:
         return ["it has no samples here"]
     found = [*told.damage, *_listed(data, report, told)]
     if begun != report.facts.begun:
         found.append("it was not begun as it says")
-    now = reporting.facts_of(data, begun, told)
+    return [*found, *_compared(report, reporting.facts_of(data, begun, told))]
+
+
+def in_bundle(data: DataDir, report: Report) -> list[str]:
+    """The same of a report as others see it, in a directory that was unpacked from its bundle."""
+    broken, left_out = bundle.damage(data, report.evidence)
+    if broken:
+        return broken
+    told = tape.told(data, report.soak)
+    begun = _begun(told)
+    if begun is None:
+        return ["it has no samples here"]
+    found = [*told.damage, *_listed(data, report, told)]
+    if shown_begun(begun) != report.facts.begun:
+        found.append("it was not begun as it says")
+    seen = reporting.seen_in(told, begun.soak)
+    account = accounted(data, reporting.span_of(seen), left_out)
+    archived = msgspec.structs.replace(report.facts.archived, account=account)
+    facts = msgspec.structs.replace(report.facts, seen=seen, archived=archived)
+    return [*found, *_compared(report, facts)]
+
+
+def _begun(told: Told) -> Begun | None:
+    return next((row for row in told.rows if isinstance(row, Begun)), None)
+
+
+def _compared(report: Report, now: Facts) -> list[str]:
+    found = []
     if now.seen != report.facts.seen:
         found.append("its samples say something else than it says they do")
     elif now.archived.account != report.facts.archived.account:

@@ -124,6 +124,17 @@ def verified(data: DataDir) -> Verified:
     )
 
 
+def read(raw: bytes) -> Report:
+    """A report as JSON; Refused when it is none."""
+    try:
+        report = _report.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Refused(f"read a soak report: {error}") from error
+    if report.schema != SCHEMA:
+        raise Refused(f"read a soak report: its schema is {report.schema}")
+    return report
+
+
 def kept(data: DataDir) -> list[tuple[str, Report | str]]:
     """(path, the report or why it is none) of each report that was kept, oldest first."""
     found: list[tuple[str, Report | str]] = []

@@ -1,0 +1,1 @@
+"""The image of a pod: built without an engine, run, and stopped."""

@@ -182,7 +182,7 @@ TURNS = Table(
             "told_ms",
             "int64",
             "Unix ms",
-            "of `heard` and `closed`: the newest of the venue's times brought; 0 = none",
+            "of `heard` and `closed`: up to which of the venue's times it brought all; 0 = none",
             nullable=True,
         ),
         *(SEGMENT, ROW),

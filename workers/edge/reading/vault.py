@@ -80,17 +80,12 @@ class Vault:
         self._indexes: dict[Stamp, Index] = {}
         self._proven: dict[Stamp, str] = {}
         self._manifests: dict[Stamp, SegmentManifest | str] = {}
-        self._released: frozenset[str] = frozenset()
+        self._gone = ledger.Gone(data)
         self.hashed = 0
-
-    def released(self) -> frozenset[str]:
-        """The data files that retention let go, by their paths in the archive."""
-        self._released = frozenset(ledger.released(self.data, []))
-        return self._released
 
     def is_offloaded(self, path: str) -> bool:
         """True when a data file that is not here was let go, and lies on the remote."""
-        return path in self._released or path in self.released()
+        return path in self._gone
 
     def manifest(self, path: Path) -> SegmentManifest | str:
         """A segment's manifest, or why it cannot be believed; OSError when it is gone."""

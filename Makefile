@@ -4,7 +4,7 @@ CONFIG ?= config/orderbooks.yaml
 TYPED := workers tests/venue tests/demo tests/remotes
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev report clients demo run ctl config rivals test crash stream-faults soak vps-rehearsal sentry-e2e drill k8s-check offload-crash check format bench docs lock clean
+.PHONY: help env env-dev report clients demo run ctl config rivals test crash power-cuts stream-faults soak vps-rehearsal vm-rehearsal sentry-e2e drill k8s-check image-check offload-crash check format bench docs lock clean
 .NOTPARALLEL:
 
 help: ## show this list
@@ -58,14 +58,20 @@ crash: env-dev ## kill and starve the spool at every step; about 12 minutes
 offload-crash: env-dev ## kill the uploader and rclone 200 times; about 8 minutes
 	@$(PYTHON_BIN) -m tests.crash.offload $(ARGS)
 
+power-cuts: env-dev ## cut the power at every write of the spool's disk, as root; about five minutes
+	@$(PYTHON_BIN) -m tests.crash.power $(ARGS)
+
 stream-faults: env-dev ## faults of the market channel and deaths in full flow; about five minutes
 	@$(PYTHON_BIN) -m tests.stream_campaign $(ARGS)
 
 soak: env-dev ## a day of windows in 24 minutes, with faults; ARGS=hour: a real hour without
 	@$(PYTHON_BIN) -m tests.soak $(ARGS)
 
-vps-rehearsal: env-dev ## docs/VPS_DEPLOYMENT.md in a systemd of its own, as root; about 15 minutes
+vps-rehearsal: env-dev ## docs/VPS_DEPLOYMENT.md in a systemd of its own, as root; about 18 minutes
 	@$(PYTHON_BIN) -m tests.vps $(ARGS)
+
+vm-rehearsal: env-dev ## the same in a virtual machine, its power cut again and again; about 30 minutes
+	@$(PYTHON_BIN) -m tests.vps.vm $(ARGS)
 
 sentry-e2e: env-dev ## every alert, told to a real Sentry-compatible server; about a minute
 	@ops/setup.sh sentry
@@ -77,6 +83,9 @@ drill: env-dev ## practise the pages of docs/OPERATIONS.md; about six minutes
 k8s-check: env-dev ## ops/k8s against the schemas of Kubernetes; needs kubectl
 	@ops/setup.sh k8s
 	@$(PYTHON_BIN) -m pytest -rs tests/ops/test_k8s.py $(ARGS)
+
+image-check: env-dev ## ops/k8s/Containerfile built and run without an engine, as root; about 5 minutes
+	@$(PYTHON_BIN) -m tests.image $(ARGS)
 
 bench: env-dev clients rivals ## measure what the collector can do on this machine
 	@$(PYTHON_BIN) -m tests.bench $(ARGS)

@@ -16,6 +16,7 @@ from email.utils import formatdate
 
 import pytest
 
+from tests.vps.address import ANOTHERS, EXPIRED, GOOD, NAME, Front
 from workers.core import causes
 from workers.edge.rest import Call, RestClient
 
@@ -437,3 +438,46 @@ def test_clocks_and_headers_of_an_answer_are_told(peer, client):
     assert "x-other" not in answer.headers
     assert answer.send_mono_ns <= answer.recv_mono_ns
     assert answer.took_ms >= 0
+
+
+@pytest.fixture
+def named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The venue's name leads here."""
+    found = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *a, **k: found({NAME: "127.0.0.1"}.get(host, host), *a, **k),
+    )
+
+
+@pytest.mark.usefixtures("named")
+def test_a_certificate_that_is_not_right_is_tls_and_a_private_authority_may_be_named(
+    peer, tmp_path, monkeypatch
+):
+    front = Front(tmp_path, "127.0.0.1", {0: int(peer(good(b"[]")).url.rpartition(":")[2])})
+    call = Call(method="GET", url=f"https://{NAME}:{front.ports[0]}/")
+
+    def answered() -> tuple[str, str]:
+        asking = RestClient(timeout_s=5, max_body_bytes=LIMIT_BYTES, user_agent="orderbooks/test")
+        answer = asking.fetch(call)
+        asking.close()
+        return answer.cause, answer.detail
+
+    unknown, _ = answered()
+    monkeypatch.setenv("SSL_CERT_FILE", str(front.authorities))
+    known, _ = answered()
+    front.show(EXPIRED)
+    expired = answered()
+    front.show(ANOTHERS)
+    anothers = answered()
+    front.show(GOOD)
+    again, _ = answered()
+    front.close()
+
+    assert ("tls", "ok", "ok") == (unknown, known, again)
+    assert "tls" == expired[0]
+    assert "has expired" in expired[1]
+    assert "tls" == anothers[0]
+    assert "another.test" not in anothers[1]
+    assert "mismatch" in anothers[1]

@@ -1,12 +1,15 @@
 """What `make vps-rehearsal` rests on, as far as no machine boots: the document and the verdict."""
 
 import re
+import socket
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.vps import address
 from tests.vps.acts import PLAN
+from tests.vps.address import Names
 from tests.vps.document import blocks
 from tests.vps.image import packages_of
 from tests.vps.machine import Ran
@@ -91,3 +94,30 @@ def test_a_step_that_was_not_taken_shows_nothing_or_raises_is_no_pass():
 
     assert [FAIL] * 3 == [each.result() for each in (skipped, empty, broken)]
     assert "the machine ended" in page(broken.told(), "* a test")
+
+
+def test_the_name_server_knows_a_name_denies_it_and_is_gone():
+    names = Names("127.0.0.1", "10.77.0.1", port=0)
+    label = b"".join(bytes([len(each)]) + each.encode() for each in address.NAME.split("."))
+    question = b"\7\7\1\0\0\1" + bytes(6) + label + b"\0" + b"\0\1" + b"\0\1"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.settimeout(10)
+        asking.connect(("127.0.0.1", names.port))
+
+        def answered() -> bytes:
+            asking.send(question)
+            return asking.recv(512)
+
+        known = answered()
+        names.say(address.UNKNOWN)
+        unknown = answered()
+        names.say(address.GONE)
+        with pytest.raises(ConnectionRefusedError):
+            answered()
+        names.say(address.KNOWN)
+        again = answered()
+        names.say(address.GONE)
+
+    assert (0, socket.inet_aton("10.77.0.1")) == (known[3] & 15, known[-4:])
+    assert (3, question[12:]) == (unknown[3] & 15, unknown[12:])
+    assert known == again

@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,9 +20,10 @@ from tests.vps import document, image
 from tests.vps.acts import PLAN
 from tests.vps.image import ROOT
 from tests.vps.machine import Machine
-from tests.vps.outside import WIRING, Outside
+from tests.vps.outside import MACHINE, Outside
 from tests.vps.record import PASS, Record, page, utc
 from tests.vps.rehearsal import Rehearsal
+from tests.vps.repository import clone
 
 NOT_SHOWN = """\
 * The venue is the loopback venue of this checkout: nothing here is evidence about Polymarket.
@@ -32,8 +32,8 @@ NOT_SHOWN = """\
 * apt reads packages that were fetched beforehand from a directory (file:/media/packages), pip
   wheels from another (PIP_NO_INDEX, PIP_FIND_LINKS): no package index was asked. The repository is
   a directory, too.
-* The settings take plain http from the machine itself alone, so a relay on its loopback
-  (systemd-socket-proxyd) stands before the cable: no DNS and no TLS on the way to the venue.
+* The name server, the venue's TLS and its authority are the rehearsal's own (SSL_CERT_FILE in
+  /etc/orderbooks/env): the system's authorities were not asked.
 * Settings differ from the shipped ones in the venue's addresses, the remote (an S3 served by rclone
   outside), and Sentry's check-in each 30 s.
 * The host has cgroups of version 1: MemoryHigh and MemoryMax stand in the unit, and were not seen to
@@ -49,7 +49,7 @@ def main() -> int:
     arguments = _arguments()
     blocks = list(document.blocks((ROOT / "docs/VPS_DEPLOYMENT.md").read_text()))
     if not arguments.inside:
-        image.check_tools()
+        image.check_tools({})
         lines = [line for block in blocks for line in block.commands]
         image.make(arguments.folder, image.packages_of(lines))
         words = [sys.executable, "-m", "tests.vps", *sys.argv[1:], "--inside"]
@@ -81,7 +81,7 @@ def _arguments() -> argparse.Namespace:
 
 def _rehearse(arguments: argparse.Namespace, run: Path, blocks: list[document.Block]) -> Record:
     repository = run / "repository"
-    commit = _repository(repository)
+    commit = clone(repository)
     about = {"commit": commit, "python": image.PYTHON, "suite": image.SUITE}
     record = Record({name: meaning for name, meaning, _ in PLAN}, about)
     media = {
@@ -90,7 +90,7 @@ def _rehearse(arguments: argparse.Namespace, run: Path, blocks: list[document.Bl
         "repository": repository,
     }
     there = Outside(run)
-    machine = Machine(run, arguments.folder / "base", media, WIRING)
+    machine = Machine(run, arguments.folder / "base", media, MACHINE)
     try:
         rehearsal = Rehearsal(machine, there, blocks, repository)
         for name, _, act in PLAN:
@@ -102,37 +102,6 @@ def _rehearse(arguments: argparse.Namespace, run: Path, blocks: list[document.Bl
         machine.close()
         there.close()
     return record
-
-
-def _repository(folder: Path) -> str:
-    """A clone of this checkout as it lies here; what it is a clone of."""
-    subprocess.run(["git", "clone", "-q", "--no-hardlinks", str(ROOT), str(folder)], check=True)
-    listed = (
-        "git",
-        "-C",
-        str(ROOT),
-        "ls-files",
-        "-z",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-    )
-    names = subprocess.run(listed, check=True, capture_output=True, text=True).stdout
-    for path in (each for each in folder.iterdir() if each.name != ".git"):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for name in filter(None, names.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    git = ("git", "-C", str(folder))
-    subprocess.run([*git, "add", "--all"], check=True)
-    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
-    commit = head.stdout.strip()
-    if subprocess.run([*git, "diff", "--cached", "--quiet"], check=False).returncode == 0:
-        return commit
-    who = ("-c", "user.name=rehearsal", "-c", "user.email=rehearsal@localhost")
-    subprocess.run([*git, *who, "commit", "-q", "-m", "What was not committed"], check=True)
-    return f"{commit} and changes that were not committed"
 
 
 if __name__ == "__main__":

@@ -4,13 +4,12 @@ A step `doc: …` gives the commands of that section of docs/VPS_DEPLOYMENT.md l
 are what may happen to a machine.
 """
 
-import json
 import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.vps import outside
+from tests.vps import address, failures, outside
 from tests.vps.machine import REBOOTS, wait_for
 from tests.vps.record import Step
 from tests.vps.rehearsal import FLEET, Rehearsal
@@ -19,6 +18,7 @@ from workers.core.markdown import counts
 
 SETTINGS = "/etc/orderbooks/orderbooks.yaml"
 CREDENTIALS = "/etc/orderbooks/credentials"
+AUTHORITIES = "/etc/orderbooks/authorities.pem"
 CUT_S = 75
 STOP_LIMIT_S = 330
 #: Path, owner and mode of the document's table.
@@ -79,8 +79,8 @@ def again(rehearsal: Rehearsal, step: Step) -> None:
 
 def settings(rehearsal: Rehearsal, step: Step) -> None:
     """Settings and credentials of this machine: the venue, Sentry and the remote are outside."""
-    venue = f"http://127.0.0.1:{outside.VENUE_PORT}"
-    channel = f"ws://127.0.0.1:{outside.CHANNEL_PORT}/ws/market"
+    venue = f"https://{address.NAME}:{outside.VENUE_PORT}"
+    channel = f"wss://{address.NAME}:{outside.CHANNEL_PORT}/ws/market"
     for key, value in (
         ("  gamma_url", venue),
         ("  clob_url", venue),
@@ -92,6 +92,10 @@ def settings(rehearsal: Rehearsal, step: Step) -> None:
         rehearsal.run(step, f"sed -i 's|^{key}: .*|{key}: {text}|' {SETTINGS}")
     rehearsal.run(step, f"printf %s '{rehearsal.outside.dsn}' > {CREDENTIALS}/sentry_dsn")
     rehearsal.run(step, f"cat > {CREDENTIALS}/rclone.conf <<'END'\n{outside.RCLONE_CONF}END")
+    rehearsal.run(step, f"echo nameserver {outside.HERE} > /etc/resolv.conf")
+    known = rehearsal.outside.front.authorities.read_text()
+    rehearsal.run(step, f"cat > {AUTHORITIES} <<'END'\n{known}END")
+    rehearsal.run(step, f"echo SSL_CERT_FILE={AUTHORITIES} >> /etc/orderbooks/env")
     modes = rehearsal.run(step, f"stat -c %a {CREDENTIALS}/*").split()
     step.check("credentials stay root's alone", modes, holds=modes == ["600", "600"])
     rehearsal.follow(step, "Settings")
@@ -186,7 +190,7 @@ def kill_supervisord(rehearsal: Rehearsal, step: Step) -> None:
     """SIGKILL to supervisord alone."""
     before, files = rehearsal.fleet(), rehearsal.published()
     rehearsal.run(step, "kill -9 $(systemctl show -P MainPID orderbooks)")
-    _survived(rehearsal, step, files)
+    rehearsal.survived(step, files)
     kept = {pid for pids in rehearsal.fleet().values() for pid in pids} & {
         pid for pids in before.values() for pid in pids
     }
@@ -204,7 +208,7 @@ def kill_collector(rehearsal: Rehearsal, step: Step) -> None:
         "another collector-00",
         60,
     )
-    _survived(rehearsal, step, files)
+    rehearsal.survived(step, files)
     others = {name for name, pids in rehearsal.fleet().items() if pids == before[name]}
     step.check("the others went on", sorted(others), holds=len(others) == FLEET - 1)
 
@@ -215,7 +219,7 @@ def kill_machine(rehearsal: Rehearsal, step: Step) -> None:
     rehearsal.machine.kill()
     step.check("the machine is off", "killed", holds=not rehearsal.machine.leader())
     step.check("booted", f"{rehearsal.machine.boot():.1f} s", holds=True)
-    _survived(rehearsal, step, files)
+    rehearsal.survived(step, files)
 
 
 def reboot(rehearsal: Rehearsal, step: Step) -> None:
@@ -229,17 +233,7 @@ def reboot(rehearsal: Rehearsal, step: Step) -> None:
     sealed = not list((rehearsal.data.root / "spool/open").rglob("*.gz*"))
     step.check("every segment was sealed before", sealed, holds=sealed)
     step.check("booted", f"{rehearsal.machine.boot():.1f} s", holds=True)
-    _survived(rehearsal, step, files)
-
-
-def _survived(rehearsal: Rehearsal, step: Step, files: dict[str, str]) -> None:
-    rehearsal.wait_well(step)
-    now = rehearsal.published()
-    changed = [path for path, sha256 in files.items() if now.get(path) != sha256]
-    told = f"{len(files)} before, {len(now)} now; changed: {changed or 'none'}"
-    step.check("every earlier published file is as it was", told, holds=bool(files) and not changed)
-    rehearsal.run(step, "orderbooks verify")
-    rehearsal.run(step, "orderbooks coverage")
+    rehearsal.survived(step, files)
 
 
 def cut(rehearsal: Rehearsal, step: Step) -> None:
@@ -255,7 +249,7 @@ def cut(rehearsal: Rehearsal, step: Step) -> None:
     step.shown = health.out
     words = ("rows_late", "venue_failing", "gamma_unreachable")
     step.check("health says so", health.out, holds=any(word in health.out for word in words))
-    _survived(rehearsal, step, files)
+    rehearsal.survived(step, files)
     causes = rehearsal.causes(began_s)
     step.check(
         "the ledger has it", counts(causes), holds=bool(NETWORK & causes.keys()) and "ok" in causes
@@ -274,7 +268,7 @@ def upgrade(rehearsal: Rehearsal, step: Step) -> None:
     now = rehearsal.current()
     step.check("another release runs", f"{before}, {now}", holds=now != before)
     _runs_from(rehearsal, step, now)
-    _survived(rehearsal, step, files)
+    rehearsal.survived(step, files)
 
 
 def rollback(rehearsal: Rehearsal, step: Step) -> None:
@@ -284,7 +278,7 @@ def rollback(rehearsal: Rehearsal, step: Step) -> None:
     now = rehearsal.current()
     step.check("the release before runs again", f"{before}, {now}", holds=now != before)
     _runs_from(rehearsal, step, now)
-    _survived(rehearsal, step, files)
+    rehearsal.survived(step, files)
 
 
 def bad_release(rehearsal: Rehearsal, step: Step) -> None:
@@ -297,7 +291,7 @@ def bad_release(rehearsal: Rehearsal, step: Step) -> None:
     now = rehearsal.current()
     step.check("it went back by itself", f"{before}, {now}", holds=now == before)
     _runs_from(rehearsal, step, now)
-    _survived(rehearsal, step, files)
+    rehearsal.survived(step, files)
 
 
 def _runs_from(rehearsal: Rehearsal, step: Step, release: str) -> None:
@@ -336,9 +330,7 @@ def stop(rehearsal: Rehearsal, step: Step) -> None:
     step.check("every segment is sealed", segments or "all", holds=not segments)
     rehearsal.run(step, "orderbooks verify")
     step.shown = rehearsal.run(step, "orderbooks coverage")
-    totals = json.loads(rehearsal.run(step, "orderbooks coverage --json"))["totals"]
-    holds = totals["CAPTURED"] > 0 and not totals.get("UNEXPLAINED")
-    step.check("nothing is UNEXPLAINED", counts(totals), holds=holds)
+    rehearsal.account(step)
 
 
 def remove(rehearsal: Rehearsal, step: Step) -> None:
@@ -368,6 +360,9 @@ PLAN: tuple[tuple[str, str, Act], ...] = (
     ("kill -9 a collector", "it is back, the others go on", kill_collector),
     ("kill the machine", "the whole machine by SIGKILL, then another boot", kill_machine),
     ("network cut", f"the cable pulled for {CUT_S} s: ledger and health show it", cut),
+    ("names lost", "no name resolves, then no name server: dns, and on again", failures.names),
+    ("certificate wrong", "run out, then another's: tls, and on again", failures.certificate),
+    ("disk full", "to its last byte, on a disk of its own: paused, and on again", failures.disk),
     ("doc: Upgrade", "to a newer commit", upgrade),
     ("doc: Rollback", "to the release before", rollback),
     ("bad release", "an upgrade that does not come up goes back by itself", bad_release),

@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -32,9 +33,10 @@ TOOLS = {
 SOURCES = "deb [trusted=yes] file:/media/packages ./\n"
 
 
-def check_tools() -> None:
-    """End with what is missing, if something is."""
-    missing = sorted({package for tool, package in TOOLS.items() if not shutil.which(tool)})
+def check_tools(more: Mapping[str, str]) -> None:
+    """End with what is missing, if something is; `more` are packages by tool."""
+    tools = {**TOOLS, **more}
+    missing = sorted({package for tool, package in tools.items() if not shutil.which(tool)})
     if missing:
         raise SystemExit(f"vps: needs {', '.join(missing)} (Debian: apt install)")
     if os.geteuid() != 0:
@@ -50,14 +52,15 @@ def packages_of(commands: list[str]) -> list[str]:
 def make(folder: Path, packages: list[str]) -> None:
     """Make what is not there yet; whatever is there was made whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    _once(folder / "base", "", _bootstrap)
+    once(folder / "base", "", _bootstrap)
     wanted = " ".join(packages)
-    _once(folder / "packages", wanted, lambda new: _packages(new, folder / "base", packages))
+    once(folder / "packages", wanted, lambda new: _packages(new, folder / "base", packages))
     lock = hashlib.sha256((ROOT / "requirements.lock").read_bytes()).hexdigest()
-    _once(folder / "wheels", lock, _wheels)
+    once(folder / "wheels", lock, _wheels)
 
 
-def _once(made: Path, of: str, make_in: object) -> None:
+def once(made: Path, of: str, make_in: object) -> None:
+    """Make it unless it is there, made of the same."""
     stamp = made.with_suffix(".made-of")
     if made.is_dir() and stamp.exists() and stamp.read_text() == of:
         return
@@ -69,38 +72,44 @@ def _once(made: Path, of: str, make_in: object) -> None:
     stamp.write_text(of)
 
 
-def _run(*words: str | Path) -> str:
+def run(*words: str | Path) -> str:
+    """The output of a command that must succeed."""
     return subprocess.run(
         list(map(str, words)), check=True, stdout=subprocess.PIPE, text=True
     ).stdout
 
 
 def _bootstrap(new: Path) -> None:
-    mirror = _run("apt-get", "indextargets", "--format", "$(SITE)", f"Codename: {SUITE}")
+    mirror = run("apt-get", "indextargets", "--format", "$(SITE)", f"Codename: {SUITE}")
     site = mirror.split()[0]
-    _run("debootstrap", "--variant=minbase", f"--include={IMAGE_HAS}", SUITE, new, site)
-    _run("chroot", new, "apt-get", "clean")
+    run("debootstrap", "--variant=minbase", f"--include={IMAGE_HAS}", SUITE, new, site)
+    run("chroot", new, "apt-get", "clean")
 
 
-def _packages(new: Path, base: Path, packages: list[str]) -> None:
-    """Fetch what is to be installed, and write the index that apt reads in the machine."""
-    kept = base / "etc/apt/sources.list"
-    theirs = base / "etc/apt/sources.list.d/mirror.list.off"
+def install(root: Path, packages: Sequence[str], *options: str) -> None:
+    """Install into a machine's disk from the mirror that its Debian came from."""
+    kept = root / "etc/apt/sources.list"
+    theirs = root / "etc/apt/sources.list.d/mirror.list.off"
     if not theirs.exists():
         kept.rename(theirs)
     shutil.copy(theirs, kept)
     try:
-        shutil.copy("/etc/resolv.conf", base / "etc/resolv.conf")
-        _run("chroot", base, "apt-get", "-qq", "update")
-        options = ("--download-only", "--no-install-recommends", "-y", "-qq")
-        _run("chroot", base, "apt-get", "install", *options, *packages)
+        shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
+        run("chroot", root, "apt-get", "-qq", "update")
+        always = ("--no-install-recommends", "-y", "-qq")
+        run("chroot", root, "apt-get", "install", *always, *options, *packages)
     finally:
         kept.write_text(SOURCES)
+    shutil.rmtree(root / "var/lib/apt/lists")
+    (root / "var/lib/apt/lists/partial").mkdir(parents=True)
+
+
+def _packages(new: Path, base: Path, packages: list[str]) -> None:
+    """Fetch what is to be installed, and write the index that apt reads in the machine."""
+    install(base, packages, "--download-only")
     new.mkdir()
     for each in (base / "var/cache/apt/archives").glob("*.deb"):
         each.rename(new / each.name)
-    shutil.rmtree(base / "var/lib/apt/lists")
-    (base / "var/lib/apt/lists/partial").mkdir(parents=True)
     scan = ("dpkg-scanpackages", "--multiversion", ".", "/dev/null")
     told = subprocess.run(scan, cwd=new, check=True, capture_output=True, text=True).stdout
     index = re.sub(r"^Filename: \./", "Filename: ", told, flags=re.MULTILINE)
@@ -111,4 +120,4 @@ def _wheels(new: Path) -> None:
     lock = ROOT / "requirements.lock"
     options = ("--quiet", "--only-binary=:all:", f"--python-version={PYTHON}", "--require-hashes")
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "download")
-    _run(*pip, *options, "--no-deps", "-d", new, "-r", lock)
+    run(*pip, *options, "--no-deps", "-d", new, "-r", lock)

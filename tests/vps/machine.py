@@ -20,7 +20,6 @@ BRIDGE = "cable"
 PLUG = f"vb-{NAME}"
 """Our end of the cable, as systemd-nspawn names it."""
 DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
-BOOT_LIMIT_S = 120
 REBOOTS = 133
 """How systemd-nspawn says to who started it that the machine asked for a reboot."""
 COMMAND_LIMIT_S = 900
@@ -31,18 +30,10 @@ LOGIN = {
 }
 """What root finds in the environment of such a machine."""
 NETWORK = """[Match]
-Name=host0
+Name={cable}
 [Network]
 Address={ours}/24
 LinkLocalAddressing=no
-"""
-#: The settings take plain http from this machine alone; a relay of its own reaches the venue.
-RELAY = "/lib/systemd/systemd-socket-proxyd"
-RELAY_SOCKET = "[Socket]\nListenStream=127.0.0.1:%i\n"
-RELAY_SERVICE = """[Unit]
-Requires=relay@%i.socket
-[Service]
-ExecStart={relay} {theirs}:%i
 """
 
 
@@ -65,46 +56,27 @@ class Process:
     words: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Wiring:
-    """Both ends of the cable, and the ports of theirs that our loopback reaches."""
-
-    ours: str
-    theirs: str
-    ports: tuple[int, ...]
-
-
 class Machine:
     """One machine; off until `boot`."""
 
-    def __init__(self, folder: Path, base: Path, media: dict[str, Path], wiring: Wiring) -> None:
+    boot_limit_s = 120
+
+    def __init__(self, folder: Path, base: Path, media: dict[str, Path], address: str) -> None:
         self.root = folder / "root"
         self._console = folder / "console.log"
         self._media = media
-        self._nspawn: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         subprocess.run(["cp", "-a", "--reflink=auto", str(base), str(self.root)], check=True)
-        self._wire(wiring)
+        wire(self.root, address, "host0")
         # A journal that outlives a machine that is killed.
         (self.root / "var/log/journal").mkdir(parents=True, exist_ok=True)
         (self.root / "etc/hostname").write_text(f"{NAME}\n")
-
-    def _wire(self, wiring: Wiring) -> None:
-        units = self.root / "etc/systemd/system"
-        network = self.root / "etc/systemd/network/10-cable.network"
-        network.write_text(NETWORK.format(ours=wiring.ours))
-        (units / "relay@.socket").write_text(RELAY_SOCKET)
-        (units / "relay@.service").write_text(
-            RELAY_SERVICE.format(relay=RELAY, theirs=wiring.theirs)
-        )
-        _link(units / "multi-user.target.wants", "/lib/systemd/system/systemd-networkd.service")
-        for port in wiring.ports:
-            _link(units / "sockets.target.wants", "../relay@.socket", f"relay@{port}.socket")
 
     def boot(self) -> float:
         """Switch it on; returns the seconds until systemd was through with its start."""
         binds = [f"--bind-ro={path}:/media/{name}" for name, path in self._media.items()]
         with self._console.open("ab") as console:
-            self._nspawn = subprocess.Popen(
+            self._process = subprocess.Popen(
                 [
                     *(*DIES_WITH_US, "systemd-nspawn", "--quiet", f"--machine={NAME}"),
                     *("--register=no", "--keep-unit", f"--network-bridge={BRIDGE}"),
@@ -121,21 +93,25 @@ class Machine:
         began_s = time.monotonic()
 
         def up() -> bool:
-            if self._nspawn is None or self._nspawn.poll() is not None:
+            if self._process is None or self._process.poll() is not None:
                 raise RuntimeError(f"the machine ended: {self._console.read_text()[-2000:]}")
             if not self.leader():
                 return False
             said = self.run("systemctl is-system-running").out.strip()
             return said in ("running", "degraded")
 
-        wait_for(up, "systemd to be up", BOOT_LIMIT_S)
+        wait_for(up, "systemd to be up", self.boot_limit_s)
         return time.monotonic() - began_s
+
+    def archive(self) -> Path:
+        """The archive, as files of this machine."""
+        return self.root / "var/lib/orderbooks"
 
     def leader(self) -> int:
         """The pid of its systemd out here; 0 when it has none."""
-        if self._nspawn is None:
+        if self._process is None:
             return 0
-        path = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
+        path = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         try:
             children = path.read_text().split()
         except OSError:
@@ -177,14 +153,14 @@ class Machine:
 
     def kill(self) -> None:
         """End all of it at once: SIGKILL to its first process."""
-        assert self._nspawn is not None
+        assert self._process is not None
         os.kill(self.leader(), signal.SIGKILL)
-        self._nspawn.wait(60)
+        self._process.wait(60)
 
     def wait_off(self, limit_s: float) -> int:
         """Wait until it has switched itself off; REBOOTS when it wants to be switched on again."""
-        assert self._nspawn is not None
-        return self._nspawn.wait(limit_s)
+        assert self._process is not None
+        return self._process.wait(limit_s)
 
     def plug(self, state: str) -> None:
         """Set our end of its cable `up` or `down`."""
@@ -192,17 +168,26 @@ class Machine:
 
     def close(self) -> None:
         """Switch it off, however it is."""
-        if self._nspawn is None or self._nspawn.poll() is not None:
+        if self._process is None or self._process.poll() is not None:
             return
         if self.leader():
             self.kill()
-        self._nspawn.kill()
-        self._nspawn.wait(60)
+        self._process.kill()
+        self._process.wait(60)
 
 
-def _link(folder: Path, to: str, name: str = "") -> None:
+def wire(root: Path, address: str, cable: str) -> None:
+    """Give a machine's disk its end of the cable."""
+    units = root / "etc/systemd/system"
+    network = root / "etc/systemd/network/10-cable.network"
+    network.write_text(NETWORK.format(cable=cable, ours=address))
+    link(units / "multi-user.target.wants", "/lib/systemd/system/systemd-networkd.service")
+
+
+def link(folder: Path, to: str) -> None:
+    """Enable a unit, as systemctl would."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / (name or Path(to).name)).symlink_to(to)
+    (folder / Path(to).name).symlink_to(to)
 
 
 def wait_for(condition: Callable[[], object], what: str, limit_s: float) -> None:

@@ -1,6 +1,8 @@
 """What lies outside of the machine, at the other end of its cable: the venue, Sentry, a remote.
 
-Writes    <folder>/{venue, sentry, remote}/
+The venue answers to a name that a name server knows, behind TLS of an authority of its own.
+
+Writes    <folder>/{venue, sentry, remote}/, certificates
 Promises  everything listens on loopback; what the machine reaches is a relay on the bridge
 Never     runs in a network that has another way out: the caller made one of its own (unshare)
 """
@@ -13,12 +15,13 @@ from urllib.parse import urlsplit
 
 from tests.edge.sentry import LoopbackSentry
 from tests.remotes.servers import KEY_ID, S3, SECRET_KEY
-from tests.vps.machine import BRIDGE, DIES_WITH_US, RELAY, Wiring
+from tests.vps.address import GONE, Front, Names
+from tests.vps.machine import BRIDGE, DIES_WITH_US
 
 ROOT = Path(__file__).parents[2]
+RELAY = "/lib/systemd/systemd-socket-proxyd"
 HERE, MACHINE = "10.77.0.1", "10.77.0.2"
 VENUE_PORT, CHANNEL_PORT, SENTRY_PORT, S3_PORT = 8001, 8002, 8003, 8004
-WIRING = Wiring(MACHINE, HERE, (VENUE_PORT, CHANNEL_PORT))
 RCLONE_CONF = f"""[away]
 type = s3
 provider = Rclone
@@ -51,8 +54,9 @@ class Outside:
         )
         assert venue.stdout is not None
         told = json.loads(venue.stdout.readline())
-        self._relay(VENUE_PORT, told["port"])
-        self._relay(CHANNEL_PORT, urlsplit(told["ws_url"]).port or 0)
+        channel = urlsplit(told["ws_url"]).port or 0
+        self.names = Names(HERE, HERE)
+        self.front = Front(folder, HERE, {VENUE_PORT: told["port"], CHANNEL_PORT: channel})
         self._relay(SENTRY_PORT, urlsplit(self.sentry.dsn).port or 0)
         self._relay(S3_PORT, self.remote.port)
 
@@ -75,6 +79,8 @@ class Outside:
 
     def close(self) -> None:
         """End it."""
+        self.names.say(GONE)
+        self.front.close()
         self.sentry.__exit__()
         self.remote.stop()
         for process in self._processes:

@@ -54,10 +54,15 @@ class Step(msgspec.Struct):
                 "out": ran.out[-KEPT_CHARS:],
             }
         )
+        if ran.code != expected:
+            said = f"{self.name}: {ran.command}: exit {ran.code}: {ran.out}"
+            print(f"{utc(time.time())}  {said}"[:KEPT_CHARS], flush=True)
 
     def check(self, what: str, found: object, *, holds: bool) -> None:
         """Note what must hold."""
         self.checks.append(Check(what, holds, str(found)[:KEPT_CHARS]))
+        if not holds:
+            print(f"{utc(time.time())}  {self.name}: NOT {what}: {found}"[:KEPT_CHARS], flush=True)
 
     def is_right(self) -> bool:
         """True when nothing of it is wrong, and it has shown something."""
@@ -111,7 +116,13 @@ def utc(wall_s: float) -> str:
     return datetime.fromtimestamp(wall_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def page(told: dict[str, Any], not_shown: str) -> str:
+def page(
+    told: dict[str, Any],
+    not_shown: str,
+    *,
+    title: str = "Rehearsal of docs/VPS_DEPLOYMENT.md",
+    made_by: str = "make vps-rehearsal",
+) -> str:
     """The page of what `Record.told` tells."""
     facts = [[name, told[name]] for name in told if name not in ("steps", "schema", "result")]
     rows = [
@@ -119,8 +130,8 @@ def page(told: dict[str, Any], not_shown: str) -> str:
         for each in told["steps"]
     ]
     parts = [
-        f"# Rehearsal of docs/VPS_DEPLOYMENT.md: {told['result']}",
-        "Made by `make vps-rehearsal`; the JSON beside it has every output.",
+        f"# {title}: {told['result']}",
+        f"Made by `{made_by}`; the JSON beside it has every output.",
         table(("what", "is"), facts),
         table(("step", "result", "took", "what must be shown"), rows),
         f"## What this is not\n\n{not_shown.strip()}",

@@ -5,7 +5,6 @@ Promises  a command of the document is given as it is written; only its environm
           repository and the wheels are
 """
 
-import hashlib
 import json
 import subprocess
 import time
@@ -17,10 +16,12 @@ from tests.vps.outside import Outside
 from tests.vps.record import Step
 from workers.core.ledger import Request, read_row
 from workers.core.manifests import SegmentManifest
+from workers.core.markdown import counts
 from workers.edge.spool import reader
 from workers.edge.spool.directory import DataDir
 
 WORKERS = ("collector", "discovery", "normalizer", "uploader", "watchdog")
+DATA = "/var/lib/orderbooks"
 FLEET = 6
 """Processes of the shipped table that start by themselves: two collectors."""
 WELL_LIMIT_S = 180
@@ -39,7 +40,11 @@ class Rehearsal:
         self.outside = outside_
         self.blocks = blocks
         self.repository = repository
-        self.data = DataDir(machine.root / "var/lib/orderbooks")
+
+    @property
+    def data(self) -> DataDir:
+        """The archive as it is now."""
+        return DataDir(self.machine.archive())
 
     def run(self, step: Step, command: str, *, expected: int = 0) -> str:
         """Give a command; its output."""
@@ -108,12 +113,28 @@ class Rehearsal:
         step.check("each worker runs once, and later rows flow", f"{took_s:.0f} s", holds=True)
 
     def published(self) -> dict[str, str]:
-        """SHA-256 of every file below raw/ by its path."""
-        return {
-            str(path.relative_to(self.data.root)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted((self.data.root / "raw").rglob("*"))
-            if path.is_file()
-        }
+        """SHA-256 of every file below raw/ by its path, as the machine reads them."""
+        said = self.machine.run(f"cd {DATA} && find raw -type f -exec sha256sum {{}} + || true").out
+        found = (line.partition("  ")[::2] for line in said.splitlines())
+        return {path: sha256 for sha256, path in sorted(found)}
+
+    def account(self, step: Step) -> dict[str, int]:
+        """Due ticks by state; nothing may be UNEXPLAINED, as a tick would be whose rows were lost."""
+        totals: dict[str, int] = json.loads(self.run(step, "orderbooks coverage --json"))["totals"]
+        holds = totals["CAPTURED"] > 0 and not totals.get("UNEXPLAINED")
+        step.check("nothing is UNEXPLAINED", counts(totals), holds=holds)
+        return totals
+
+    def survived(self, step: Step, files: dict[str, str]) -> None:
+        """All is well again, and every published file from before is as it was."""
+        self.wait_well(step)
+        now = self.published()
+        changed = [path for path, sha256 in files.items() if now.get(path) != sha256]
+        told = f"{len(files)} before, {len(now)} now; changed: {changed or 'none'}"
+        holds = bool(files) and not changed
+        step.check("every earlier published file is as it was", told, holds=holds)
+        self.run(step, "orderbooks verify")
+        self.run(step, "orderbooks coverage")
 
     def commit(self, what: str) -> None:
         """Commit everything that changed in the repository that the machine pulls from."""
@@ -124,15 +145,15 @@ class Rehearsal:
 
     def current(self) -> str:
         """The release that runs."""
-        return (self.machine.root / "opt/orderbooks/current").readlink().name
+        return Path(self.machine.run("readlink /opt/orderbooks/current").out.strip()).name
 
     def causes(self, from_s: float) -> dict[str, int]:
         """What came of the requests since a moment, by cause, as the ledger tells."""
-        kinds = frozenset({"ledger"})
-        rows = [stream.rows for stream in reader.open_streams(self.data, kinds=kinds)]
-        for _, manifest in reader.manifests(self.data, kinds=kinds):
+        data, kinds = self.data, frozenset({"ledger"})
+        rows = [stream.rows for stream in reader.open_streams(data, kinds=kinds)]
+        for _, manifest in reader.manifests(data, kinds=kinds):
             if isinstance(manifest, SegmentManifest):
-                rows.append(reader.read_stream(self.data.root / manifest.path).data)
+                rows.append(reader.read_stream(data.root / manifest.path).data)
         found: dict[str, int] = {}
         for line in (line for data in rows for line in data.splitlines()):
             row = read_row(line)

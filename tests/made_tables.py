@@ -14,24 +14,24 @@ from pathlib import Path
 
 import workers
 from workers.core import causes
-from workers.core.columns import BAD_REASONS, FLAGS
-from workers.core.conditions import ALERTS
+from workers.core.archive.manifests import ENDINGS
+from workers.core.archive.segments import ROOTS
 from workers.core.events import EVENTS
-from workers.core.framed import OWN
-from workers.core.gate import STEPS
-from workers.core.gates import RULES
-from workers.core.heartbeats import GUARD_LEVELS
-from workers.core.manifests import ENDINGS
-from workers.core.metrics import FAMILIES
-from workers.core.offload import VERDICTS
-from workers.core.pauses import LIMIT, PAUSES
-from workers.core.rclone_failures import REMOTE_CAUSES
-from workers.core.refusals import QUIET, REASONS
-from workers.core.retention import BARS
-from workers.core.segments import ROOTS
-from workers.core.tables import TABLES as DERIVED
-from workers.core.token_stats import TOKEN_STATS
-from workers.core.turns import table_page
+from workers.core.health.conditions import ALERTS
+from workers.core.health.heartbeats import GUARD_LEVELS
+from workers.core.health.metrics import FAMILIES
+from workers.core.offload.offload import VERDICTS
+from workers.core.offload.pauses import LIMIT, PAUSES
+from workers.core.offload.rclone_failures import REMOTE_CAUSES
+from workers.core.offload.retention import BARS
+from workers.core.report.token_stats import TOKEN_STATS
+from workers.core.soak.gate import STEPS
+from workers.core.soak.gates import RULES
+from workers.core.stream.turns import table_page
+from workers.core.tables.columns import BAD_REASONS, FLAGS
+from workers.core.tables.framed import OWN
+from workers.core.tables.tables import TABLES as DERIVED
+from workers.core.universe.refusals import QUIET, REASONS
 from workers.edge.spool.tickets import QUEUE_KINDS
 from workers.tools.verbs import VERBS
 
@@ -263,11 +263,22 @@ def reading_order() -> str:
     return table(("module", "what it is"), rows)
 
 
+def rooms() -> str:
+    """Every package that holds modules of the reading order, as it first comes up there."""
+    found = dict.fromkeys(name.rpartition(".")[0] for name in workers.READING_ORDER)
+    rows = []
+    for name in (each for each in found if "." in each):
+        said = importlib.import_module(f"workers.{name}").__doc__ or ""
+        modules = sum(each.rpartition(".")[0] == name for each in workers.READING_ORDER)
+        rows.append([f"`{name}`", str(modules), said.partition("\n")[0]])
+    return table(("room", "modules", "what is in it"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     made.__name__: made
     for made in (
         *(verbs, targets, exit_codes, alerts, metrics, events, request_causes, skip_causes),
-        *(refusal_reasons, market_refusals, endings, guard_levels, kinds, reading_order),
+        *(refusal_reasons, market_refusals, endings, guard_levels, kinds, reading_order, rooms),
         *(table_columns, frame_columns, book_flags, bad_reasons, token_stats),
         *(verdicts, bars, remote_causes, pauses, close_causes, turns, soak_rules, gate_steps),
     )

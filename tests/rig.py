@@ -17,14 +17,14 @@ from typing import Self
 import msgspec
 
 from tests.venue import Venue
+from workers.core.archive.ledger import Row, read_row
+from workers.core.archive.manifests import SegmentManifest
 from workers.core.instants import ms_text
-from workers.core.ledger import Row, read_row
-from workers.core.manifests import SegmentManifest
-from workers.core.markets import Market, Token
-from workers.core.phases import phases_of
-from workers.core.settings import Schedule
-from workers.core.slugs import Window
-from workers.core.universe import Universe
+from workers.core.settings.settings import Schedule
+from workers.core.universe.markets import Market, Token
+from workers.core.universe.phases import phases_of
+from workers.core.universe.slugs import Window
+from workers.core.universe.universe import Universe
 from workers.edge.spool import reader
 from workers.edge.spool.directory import DataDir
 

@@ -30,7 +30,7 @@ from tests.processes.stream_rig import Run, running
 from tests.rig import wait_for
 from tests.venue.channel_truth import ChangeRow
 from tests.venue.faults import CHANNEL
-from workers.core.stream_rows import Closed, Turned
+from workers.core.stream.rows import Closed, Turned
 
 ROUNDS, MARKETS, ROUND_S, DEATHS = 8, 10, 20.0, 2
 RATES = (60, 100, 150)

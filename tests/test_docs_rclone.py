@@ -17,8 +17,8 @@ from tests.made_tables import ROOT
 from tests.remotes.drive import Drive
 from tests.remotes.remote import Remote
 from tests.remotes.servers import S3, Sftp, WebDav
-from workers.core import rclone as commands
-from workers.core.offload import HASH_TYPES
+from workers.core.offload import rclone as commands
+from workers.core.offload.offload import HASH_TYPES
 from workers.edge.remote import find_rclone
 
 PAGES = ("config/rclone.example.md", "docs/GOOGLE_DRIVE_OFFLOAD.md")

@@ -26,7 +26,7 @@ OWNER = {
     "pyarrow": "edge.parquet",
     "polars": "edge.frames",
     "matplotlib": "edge.drawing",
-    "numpy": "core.level_runs",
+    "numpy": "core.books.level_runs",
     "picows": "edge.feed",
     "logging": "edge.eventlog",
     "subprocess": "edge.remote",

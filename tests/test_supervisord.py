@@ -15,10 +15,10 @@ from supervisor.options import ServerOptions
 from tests.processes.fleet_rig import CONF, FleetRig, quick
 from tests.rig import ROOT, Rig, wait_for
 from tests.venue import Venue
-from workers.core.alerts import Active
-from workers.core.ledger import Loaded, Started, Stopped
-from workers.core.reports import AlertsManifest, HealthManifest
-from workers.core.settings import Settings
+from workers.core.archive.ledger import Loaded, Started, Stopped
+from workers.core.health.alerts import Active
+from workers.core.health.reports import AlertsManifest, HealthManifest
+from workers.core.settings.settings import Settings
 from workers.edge.lifecycle import GOOD_START_S
 from workers.edge.remote import GRACE_S
 from workers.edge.spool import state

@@ -15,13 +15,13 @@ import os
 from typing import Any
 
 from workers import VERSION
+from workers.core.archive.ledger import Loaded
 from workers.core.causes import OK
-from workers.core.courtesy import courtesy_of
-from workers.core.grid import Grid, Span
-from workers.core.heartbeats import Condition
-from workers.core.ledger import Loaded
-from workers.core.markets import Market
-from workers.core.polling import Batch, batches, due_markets, grid_ms, mine
+from workers.core.health.heartbeats import Condition
+from workers.core.polling.batches import Batch, batches, due_markets, grid_ms, mine
+from workers.core.polling.courtesy import courtesy_of
+from workers.core.polling.grid import Grid, Span
+from workers.core.universe.markets import Market
 from workers.edge import lifecycle
 from workers.edge.lifecycle import Bench
 from workers.edge.rest import Call, RestClient

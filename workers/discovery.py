@@ -14,23 +14,23 @@
     Never     removes a market before its recording is over, or exchanges its tokens
 
 One round: the listing of each series, tag and event selected, page by page, then the look-ups of
-the cross-check (`core.survey` asks, `core.rounds` judges). `orderbooks discover --once` runs the
-same two without this process.
+the cross-check (`core.universe.survey` asks, `core.universe.rounds` judges). `orderbooks discover
+--once` runs the same two without this process.
 """
 
 import os
 from typing import Any
 
 from workers import VERSION
-from workers.core.answers import Answer
-from workers.core.cadence import NS_PER_MS, NS_PER_S
 from workers.core.causes import BLOCKED, OK
-from workers.core.courtesy import courtesy_of
-from workers.core.heartbeats import Condition
-from workers.core.refusals import QUIET
-from workers.core.rounds import Outcome, next_universe
-from workers.core.survey import Survey
-from workers.core.universe import Universe
+from workers.core.health.heartbeats import Condition
+from workers.core.polling.answers import Answer
+from workers.core.polling.cadence import NS_PER_MS, NS_PER_S
+from workers.core.polling.courtesy import courtesy_of
+from workers.core.universe.refusals import QUIET
+from workers.core.universe.rounds import Outcome, next_universe
+from workers.core.universe.survey import Survey
+from workers.core.universe.universe import Universe
 from workers.edge import lifecycle
 from workers.edge.lifecycle import Bench
 from workers.edge.rest import Call, RestClient

@@ -17,9 +17,9 @@ Never     changes or removes anything of raw; rounds a number; fills a gap
 from collections import Counter
 from typing import Any
 
-from workers.core.cadence import BackoffRules, backoff_s
-from workers.core.heartbeats import Condition
+from workers.core.health.heartbeats import Condition
 from workers.core.instants import MS_PER_HOUR
+from workers.core.polling.cadence import BackoffRules, backoff_s
 from workers.edge import lifecycle
 from workers.edge.derived import hours, shelf
 from workers.edge.derived.closing import Closing

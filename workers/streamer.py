@@ -18,13 +18,13 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from workers.core.cadence import Anchor
-from workers.core.heartbeats import Condition
-from workers.core.ledger import Loaded
-from workers.core.markets import Market
-from workers.core.polling import mine
-from workers.core.stream_rows import Stalled
-from workers.core.subscriptions import Roster
+from workers.core.archive.ledger import Loaded
+from workers.core.health.heartbeats import Condition
+from workers.core.polling.batches import mine
+from workers.core.polling.cadence import Anchor
+from workers.core.stream.rows import Stalled
+from workers.core.stream.subscriptions import Roster
+from workers.core.universe.markets import Market
 from workers.edge import lifecycle
 from workers.edge.lifecycle import Bench
 from workers.edge.spool.diary import Diary

@@ -18,9 +18,9 @@ from collections import Counter
 from typing import Any
 
 from workers.core.instants import utc_text
-from workers.core.offload import DrillManifest, RetentionManifest, UploadManifest
-from workers.core.pauses import is_quiet
-from workers.core.retention import planned
+from workers.core.offload.offload import DrillManifest, RetentionManifest, UploadManifest
+from workers.core.offload.pauses import is_quiet
+from workers.core.offload.retention import planned
 from workers.edge import lifecycle
 from workers.edge.lifecycle import Bench
 from workers.edge.machine import Machine

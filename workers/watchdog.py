@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from workers import VERSION
-from workers.core import clocks, health, metrics, reports
-from workers.core.alerts import Finding
-from workers.core.cadence import Anchor
-from workers.core.disk import DiskSeen, Forecast, Sample, forecast, guard_level, recent
 from workers.core.errors import Refused
-from workers.core.heartbeats import Guard
+from workers.core.health import clocks, health, metrics, reports
+from workers.core.health.alerts import Finding
+from workers.core.health.disk import DiskSeen, Forecast, Sample, forecast, guard_level, recent
+from workers.core.health.heartbeats import Guard
+from workers.core.health.looks import ClockSeen, Look, Unread
+from workers.core.health.reports import DiskManifest, HealthManifest, Usage
 from workers.core.instants import utc_text
-from workers.core.looks import ClockSeen, Look, Unread
-from workers.core.reports import DiskManifest, HealthManifest, Usage
+from workers.core.polling.cadence import Anchor
 from workers.core.scrubbing import secrets_of
 from workers.edge import fleet, lifecycle
 from workers.edge.lifecycle import Bench

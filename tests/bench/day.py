@@ -18,10 +18,10 @@ import msgspec
 
 from tests.tools.archives import HOUR_MS, Fleet, S, market
 from tests.venue.bookhash import render
-from workers.core.amounts import MICROS, micros, shortest
-from workers.core.cadence import Phase
+from workers.core.books.amounts import MICROS, micros, shortest
 from workers.core.instants import ms_text
-from workers.core.markets import Market, Token
+from workers.core.polling.cadence import Phase
+from workers.core.universe.markets import Market, Token
 from workers.edge.spool import locks
 
 CAPTURE = "shared/captures/stream/btc-5m-three-markets-2026-04-16.jsonl.gz"

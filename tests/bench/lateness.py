@@ -14,8 +14,8 @@ import msgspec
 
 from tests.rig import Rig, market_of
 from tests.venue import Venue
-from workers.core.cadence import Phase
-from workers.core.ledger import Request
+from workers.core.archive.ledger import Request
+from workers.core.polling.cadence import Phase
 
 SECONDS = 60
 LINES = ("btc-1d", "btc-4h", "btc-1h", "btc-15m", "btc-5m")

@@ -26,10 +26,10 @@ import msgspec
 
 from tests.conftest import CAPTURES
 from tests.made_tables import table
-from workers.core.amounts import MICROS
-from workers.core.book import Book, BookReader, changes_between
-from workers.core.fills import BUY, SELL, fill
-from workers.core.stats import percentile, rounded
+from workers.core.books.amounts import MICROS
+from workers.core.books.book import Book, BookReader, changes_between
+from workers.core.books.fills import BUY, SELL, fill
+from workers.core.report.stats import percentile, rounded
 
 NAME = "stream/btc-5m-three-markets-2026-04-16.jsonl.gz"
 INTERVALS_MS, PHASES, SECOND_MS = (1000, 2000), 20, 1000

@@ -22,14 +22,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench import feed
-from workers.core import rows
-from workers.core.answers import Answer
-from workers.core.bookhash import verdict
-from workers.core.manifests import SegmentManifest, encode
-from workers.core.messages import read_books
-from workers.core.segments import segment_folder, segment_name
-from workers.core.settings import Normalizer
-from workers.core.story import ManifestMarket, Told
+from workers.core.archive.manifests import SegmentManifest, encode
+from workers.core.archive.segments import segment_folder, segment_name
+from workers.core.archive.story import ManifestMarket, Told
+from workers.core.books.bookhash import verdict
+from workers.core.polling import rows
+from workers.core.polling.answers import Answer
+from workers.core.polling.messages import read_books
+from workers.core.settings.settings import Normalizer
 from workers.edge.deflate import Deflater
 from workers.edge.spool.directory import DataDir
 

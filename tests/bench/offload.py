@@ -24,9 +24,9 @@ import msgspec
 from tests.bench.memory import memory_mb
 from tests.processes.shipyard import Shipyard
 from tests.remotes import S3, Drive, Local, Remote, Sftp, WebDav, run_rclone
+from workers.core.archive.manifests import SegmentManifest
 from workers.core.instants import parse_utc
-from workers.core.manifests import SegmentManifest
-from workers.core.offload import UploadManifest
+from workers.core.offload.offload import UploadManifest
 from workers.edge.spool import tickets
 
 ROUNDS = 5

@@ -8,9 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-from workers.core.manifests import Writer
-from workers.core.markets import Market, Token
-from workers.core.polling import Batch, batches
+from workers.core.archive.manifests import Writer
+from workers.core.polling.batches import Batch, batches
+from workers.core.universe.markets import Market, Token
 from workers.edge.rest import Call, RestClient
 from workers.edge.spool.catch import Catch
 from workers.edge.spool.diary import Diary

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import day
-from workers.core.evidence import State
-from workers.core.markets import Market
+from workers.core.reading.evidence import State
+from workers.core.universe.markets import Market
 from workers.edge.reading.archive import open_archive
 from workers.edge.spool import locks
 from workers.tools.__main__ import main

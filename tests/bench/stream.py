@@ -22,12 +22,12 @@ from typing import Any
 
 from tests.bench.memory import memory_mb
 from tests.rig import ROOT, Rig, wait_for
-from workers.core.heartbeats import Heartbeat
+from workers.core.health.heartbeats import Heartbeat
 from workers.core.instants import ms_text
-from workers.core.markets import Market, Token
-from workers.core.phases import phases_of
-from workers.core.settings import Schedule
-from workers.core.slugs import Window
+from workers.core.settings.settings import Schedule
+from workers.core.universe.markets import Market, Token
+from workers.core.universe.phases import phases_of
+from workers.core.universe.slugs import Window
 from workers.edge.spool import state
 
 ENVIRONMENT = ROOT / ".venv-rivals/bin/python"

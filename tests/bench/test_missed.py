@@ -10,7 +10,7 @@ from tests.bench import missed
 from tests.bench.missed import ORDERS, Message, Track
 from tests.core.books import raw
 from tests.test_docs import section, text
-from workers.core.book import changes_between, read_book
+from workers.core.books.book import changes_between, read_book
 
 T = 1_776_326_400_000
 SHARE = 10**6

@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from tests.venue.bookhash import render
-from workers.core.amounts import shortest
+from workers.core.books.amounts import shortest
 
 CONDITION = "0x" + "ab" * 32
 TOKEN = "1001"

@@ -3,11 +3,11 @@
 import json
 from typing import Any
 
-from workers.core.gamma import read_page
 from workers.core.instants import ms_text, parse_utc
-from workers.core.markets import KEYSET, Asked, Market, Reading, Rules, read_market
-from workers.core.settings import Schedule
-from workers.core.settings_scope import DEFAULT_SERIES
+from workers.core.settings.scope import DEFAULT_SERIES
+from workers.core.settings.settings import Schedule
+from workers.core.universe.gamma import read_page
+from workers.core.universe.markets import KEYSET, Asked, Market, Reading, Rules, read_market
 
 START_S = 1_773_261_600  # 2026-03-11 20:40 UTC, a window of the captures
 START_MS = START_S * 1000

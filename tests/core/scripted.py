@@ -5,17 +5,17 @@ Used by tests only. Times are Unix ms after START_MS; a market is recorded every
 
 from collections.abc import Iterable
 
-from workers.core import ledger
-from workers.core.cadence import Phase
-from workers.core.coverage import MarketCoverage, Seen, answers_by_market, judge
+from workers.core.archive import ledger
+from workers.core.archive.labels import Acknowledged
+from workers.core.archive.runs import Runs
+from workers.core.coverage.coverage import MarketCoverage, Seen, answers_by_market, judge
+from workers.core.coverage.lives import Lives
+from workers.core.coverage.plans import Plans
 from workers.core.instants import ms_text
-from workers.core.labels import Acknowledged
-from workers.core.lives import Lives
-from workers.core.markets import Market, Token
-from workers.core.plans import Plans
-from workers.core.runs import Runs
-from workers.core.shards import shard_of
-from workers.core.universe import Universe
+from workers.core.polling.cadence import Phase
+from workers.core.universe.markets import Market, Token
+from workers.core.universe.shards import shard_of
+from workers.core.universe.universe import Universe
 
 START_MS = 1_776_329_100_000
 END_MS = START_MS + 60_000

@@ -5,10 +5,9 @@ Used by tests only. Times are Unix seconds after DAY_S; sizes are plausible.
 
 import msgspec
 
-from workers.core.looks import Queue
-from workers.core.reports import ProcessHealth
-from workers.core.soak import Begun, Done, Row, Sample
-from workers.core.soak_report import (
+from workers.core.health.looks import Queue
+from workers.core.health.reports import ProcessHealth
+from workers.core.soak.report import (
     Account,
     Archived,
     Asked,
@@ -18,7 +17,8 @@ from workers.core.soak_report import (
     Upload,
     Verified,
 )
-from workers.core.soak_seen import seen_of
+from workers.core.soak.samples import Begun, Done, Row, Sample
+from workers.core.soak.seen import seen_of
 
 DAY_S = 1_776_326_400
 NS = 1_000_000_000

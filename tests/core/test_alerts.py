@@ -1,13 +1,13 @@
-"""Holds core.alerts: told once, kept in silence, recovered once, whatever the clock does."""
+"""Holds core.health.alerts: told once, kept in silence, recovered once, whatever the clock does."""
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core.alerts import DETAIL_MAX, FINDINGS_MAX, Active, Finding, Outcome, weigh
-from workers.core.conditions import ALERTS
 from workers.core.events import EVENTS
+from workers.core.health.alerts import DETAIL_MAX, FINDINGS_MAX, Active, Finding, Outcome, weigh
+from workers.core.health.conditions import ALERTS
 
 S = 1_000_000_000
 T0 = 1_800_000_000 * S

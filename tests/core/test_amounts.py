@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core.amounts import INT32_MAX, Inexact, micros, shortest, three_decimals
+from workers.core.books.amounts import INT32_MAX, Inexact, micros, shortest, three_decimals
 
 
 @given(st.integers(0, 10**18))

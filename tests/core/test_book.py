@@ -1,4 +1,4 @@
-"""Holds core.book: exact values, the venue's order, the hash found again."""
+"""Holds core.books.book: exact values, the venue's order, the hash found again."""
 
 import gzip
 import json
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.books import raw, sides
-from workers.core.book import (
+from workers.core.books.book import (
     Book,
     BookReader,
     Level,
@@ -23,7 +23,7 @@ from workers.core.book import (
     of_values,
     read_book,
 )
-from workers.core.bookhash import Verdict
+from workers.core.books.bookhash import Verdict
 from workers.core.errors import Refused
 
 TAIL = {"min_order_size": "5", "tick_size": "0.01", "neg_risk": False, "last_trade_price": ""}

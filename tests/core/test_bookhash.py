@@ -1,4 +1,4 @@
-"""Holds core.bookhash: the venue's hash, on real captures and on every changed byte."""
+"""Holds core.books.bookhash: the venue's hash, on real captures and on every changed byte."""
 
 import json
 
@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core import bookhash
-from workers.core.bookhash import Verdict, verdict
+from workers.core.books import bookhash
+from workers.core.books.bookhash import Verdict, verdict
 
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
 

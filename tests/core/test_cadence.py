@@ -1,10 +1,10 @@
-"""Holds core.cadence: the grid, the backoff, the breaker and the bucket."""
+"""Holds core.polling.cadence: the grid, the backoff, the breaker and the bucket."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core.cadence import (
+from workers.core.polling.cadence import (
     Anchor,
     BackoffRules,
     Breaker,

@@ -1,9 +1,9 @@
-"""Holds core.clocks: an offset is only told as exactly as whole seconds allow."""
+"""Holds core.health.clocks: an offset is only told as exactly as whole seconds allow."""
 
 import pytest
 
-from workers.core.answers import Answer
-from workers.core.clocks import compared
+from workers.core.health.clocks import compared
+from workers.core.polling.answers import Answer
 
 MS = 1_000_000
 NOW_MS = 1_795_228_320_400

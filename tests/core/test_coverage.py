@@ -1,14 +1,14 @@
-"""Holds core.coverage: every due tick has one state, for the reason the archive gives."""
+"""Holds core.coverage.coverage: every due tick has one state, for the reason the archive gives."""
 
 import pytest
 
 from tests.core.scripted import CONDITION, DOWN, END_MS, START_MS, UP, Script, market, other_shard
 from tests.core.scripted import universe as published
-from workers.core.cadence import Phase
-from workers.core.coverage import written_ms
-from workers.core.labels import Acknowledged
-from workers.core.ledger import RefusedRaw
-from workers.core.shards import shard_of
+from workers.core.archive.labels import Acknowledged
+from workers.core.archive.ledger import RefusedRaw
+from workers.core.coverage.coverage import written_ms
+from workers.core.polling.cadence import Phase
+from workers.core.universe.shards import shard_of
 
 S = 1000
 

@@ -1,4 +1,4 @@
-"""Holds core.coverage to a slow twin that judges one tick at a time, on scripts made by chance."""
+"""Holds core.coverage.coverage to a slow twin that judges one tick at a time, on scripts made by chance."""
 
 from itertools import pairwise
 
@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from tests.core.scripted import CONDITION, DOWN, END_MS, START_MS, UP, Script, market
 from tests.core.scripted import universe as published
-from workers.core.cadence import Phase, phase_due
-from workers.core.canvas import mask_of
+from workers.core.archive.runs import Run, points_of
 from workers.core.causes import ABSENT, OK, PAUSE_CAUSES
-from workers.core.lives import Life
-from workers.core.plans import DueTicks, Plan
-from workers.core.runs import Run, points_of
+from workers.core.coverage.canvas import mask_of
+from workers.core.coverage.lives import Life
+from workers.core.coverage.plans import DueTicks, Plan
+from workers.core.polling.cadence import Phase, phase_due
 
 S = 1000
 moments = st.integers(-3, 65).map(lambda s: START_MS + s * S + 137)
@@ -81,7 +81,7 @@ def due_of(script: Script) -> list[int]:
 
 
 def state_of(script: Script, due_ms: int) -> str:
-    """One tick, judged from the lives by the table in core.coverage."""
+    """One tick, judged from the lives by the table in core.coverage.coverage."""
     lives = script.lives.listed()
     held = {token: _points(runs.listed()) for token, runs in script.captured.items()}
     if all(due_ms in held.get(token, ()) for token in (UP, DOWN)):

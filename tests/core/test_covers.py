@@ -2,8 +2,8 @@
 
 import msgspec
 
-from workers.core.covers import STARTING, Covers, StreamGap
-from workers.core.stream_rows import Closed, Heard, Subscription, Turned
+from workers.core.stream.covers import STARTING, Covers, StreamGap
+from workers.core.stream.rows import Closed, Heard, Subscription, Turned
 
 S = 10**9
 CONNECTION, OTHER = "streamer-00.1000.1", "streamer-00.1000.2"

@@ -1,12 +1,12 @@
-"""Holds core.disk: the guard is hard at once and mild late; a forecast needs history."""
+"""Holds core.health.disk: the guard is hard at once and mild late; a forecast needs history."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core.disk import LEVELS, Sample, fills_soon, forecast, guard_level, recent
-from workers.core.heartbeats import GUARD_LEVELS
-from workers.core.settings import Watchdog
+from workers.core.health.disk import LEVELS, Sample, fills_soon, forecast, guard_level, recent
+from workers.core.health.heartbeats import GUARD_LEVELS
+from workers.core.settings.settings import Watchdog
 
 S = 1_000_000_000
 HOUR_NS = 3600 * S

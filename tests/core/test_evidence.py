@@ -1,14 +1,14 @@
-"""Holds core.evidence: which state follows from what, and that nothing weaker hides it."""
+"""Holds core.reading.evidence: which state follows from what, and that nothing weaker hides it."""
 
 import itertools
 
 import pytest
 
-from workers.core.bookhash import Verdict
-from workers.core.cadence import Phase
-from workers.core.canvas import Gap
-from workers.core.evidence import Intervals, Sighting, State, causes_text, judged
-from workers.core.plans import Known, Plan
+from workers.core.books.bookhash import Verdict
+from workers.core.coverage.canvas import Gap
+from workers.core.coverage.plans import Known, Plan
+from workers.core.polling.cadence import Phase
+from workers.core.reading.evidence import Intervals, Sighting, State, causes_text, judged
 
 GAP = Gap("m", 1000, 3000, 3000, {"FAILED(http_503)": 3})
 FINE = {"age_ns": 900_000_000, "verdict": Verdict.VERIFIED, "interval_ms": 1000}

@@ -3,9 +3,9 @@
 import csv
 
 from tests.core.test_replay import RAW, answer, seen
-from workers.core.evidence import State
-from workers.core.export_text import COLUMNS, csv_head, csv_rows, slice_line, slice_name
-from workers.core.replay import Kind, Scene
+from workers.core.reading.evidence import State
+from workers.core.reading.export_text import COLUMNS, csv_head, csv_rows, slice_line, slice_name
+from workers.core.reading.replay import Kind, Scene
 
 AT_NS = 1_776_326_400_123_456_789
 

@@ -1,4 +1,4 @@
-"""Holds core.fills: against an oracle that takes one micro-share after the other."""
+"""Holds core.books.fills: against an oracle that takes one micro-share after the other."""
 
 from fractions import Fraction
 
@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.books import raw, sides
-from workers.core.book import read_book
+from workers.core.books.book import read_book
+from workers.core.books.fills import BUY, SELL, fill
 from workers.core.errors import NeedsAPerson
-from workers.core.fills import BUY, SELL, fill
 
 small = st.integers(1, 12)
 

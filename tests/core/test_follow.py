@@ -1,4 +1,4 @@
-"""Holds core.follow: several views of one market become one line that is true and whole."""
+"""Holds core.stream.follow: several views of one market become one line that is true and whole."""
 
 from collections.abc import Callable
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.core import follow
-from workers.core.follow import Cover, Item, Line, Step
+from workers.core.stream import follow
+from workers.core.stream.follow import Cover, Item, Line, Step
 
 SPAN = 40
 PART = 1_000

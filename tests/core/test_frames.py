@@ -1,4 +1,4 @@
-"""Holds core.frames: any bytes are a frame, and its bytes come back from its rows."""
+"""Holds core.stream.frames: any bytes are a frame, and its bytes come back from its rows."""
 
 import gzip
 import json
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from workers.core.frames import (
+from workers.core.stream.frames import (
     PROBLEMS,
     Event,
     Frame,

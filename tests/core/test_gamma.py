@@ -1,4 +1,4 @@
-"""Promises of core.gamma: any bytes give a page with a named cause; fields are believed or named."""
+"""Promises of core.universe.gamma: any bytes give a page with a named cause; fields are believed or named."""
 
 import json
 from decimal import Decimal
@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core import gamma
-from workers.core.gamma import Page, read_page
-from workers.core.refusals import WrongField
+from workers.core.universe import gamma
+from workers.core.universe.gamma import Page, read_page
+from workers.core.universe.refusals import WrongField
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 import pytest
 
-from workers.core.gate import STEPS, Gate, cuts, page, result, step
-from workers.core.gates import BLOCKED, FAIL, PASS
-from workers.core.ledger import Request
+from workers.core.archive.ledger import Request
+from workers.core.soak.gate import STEPS, Gate, cuts, page, result, step
+from workers.core.soak.gates import BLOCKED, FAIL, PASS
 
 NS = 1_000_000_000
 

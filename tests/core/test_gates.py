@@ -8,11 +8,11 @@ import pytest
 
 from tests.core import soaks
 from tests.core.soaks import NS, begun, changed, facts, process, rows, sample
-from workers.core.gates import FAIL, NEEDS_REVIEW, PASS, RULES, is_live, verdict
-from workers.core.looks import Queue
-from workers.core.manifests import encode
-from workers.core.soak import Done
-from workers.core.soak_report import Facts
+from workers.core.archive.manifests import encode
+from workers.core.health.looks import Queue
+from workers.core.soak.gates import FAIL, NEEDS_REVIEW, PASS, RULES, is_live, verdict
+from workers.core.soak.report import Facts
+from workers.core.soak.samples import Done
 
 
 def edited(told: Any, path: str, value: object) -> Any:

@@ -1,24 +1,24 @@
-"""Holds core.health: what each thing that can be seen means, and that nothing else is told."""
+"""Holds core.health.health: what each thing that can be seen means, and that nothing else is told."""
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core.alerts import Active
-from workers.core.conditions import ALERTS
-from workers.core.disk import Forecast
-from workers.core.health import CRASH_NEWS_S, findings
-from workers.core.heartbeats import Condition, Crash, Heartbeat, MarketBeat, StreamBeat
+from workers.core.health.alerts import Active
+from workers.core.health.conditions import ALERTS
+from workers.core.health.disk import Forecast
+from workers.core.health.health import CRASH_NEWS_S, findings
+from workers.core.health.heartbeats import Condition, Crash, Heartbeat, MarketBeat, StreamBeat
+from workers.core.health.looks import ClockSeen, FleetSeen, Look, ProcessSeen, Queue, Spool, Unread
+from workers.core.health.reports import Usage, health_manifest, verdict
 from workers.core.instants import ms_text
-from workers.core.looks import ClockSeen, FleetSeen, Look, ProcessSeen, Queue, Spool, Unread
-from workers.core.markets import Market, Token
-from workers.core.phases import phases_of
-from workers.core.reports import Usage, health_manifest, verdict
-from workers.core.settings import Schedule, Watchdog
-from workers.core.shards import shard_of
-from workers.core.slugs import Window
-from workers.core.universe import Universe
+from workers.core.settings.settings import Schedule, Watchdog
+from workers.core.universe.markets import Market, Token
+from workers.core.universe.phases import phases_of
+from workers.core.universe.shards import shard_of
+from workers.core.universe.slugs import Window
+from workers.core.universe.universe import Universe
 
 S = 1_000_000_000
 NOW_MS = 1_795_228_320_000

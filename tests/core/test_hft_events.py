@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core.book import Book
-from workers.core.evidence import Provenance, Trade
-from workers.core.hft_events import (
+from workers.core.books.book import Book
+from workers.core.books.ladders import Ladder, ladder_of
+from workers.core.reading.evidence import Provenance, Trade
+from workers.core.reading.hft_events import (
     BUY,
     CLEAR,
     DEPTH,
@@ -22,7 +23,6 @@ from workers.core.hft_events import (
     HftEvents,
     npy_head,
 )
-from workers.core.ladders import Ladder, ladder_of
 
 MS = 1_000_000
 amounts = st.integers(1, 10**12)

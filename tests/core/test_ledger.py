@@ -1,4 +1,4 @@
-"""Holds core.ledger: rows come back as written, and the body of any answer is kept, bounded."""
+"""Holds core.archive.ledger: rows come back as written, and the body of any answer is kept, bounded."""
 
 import hashlib
 
@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core.answers import Answer
-from workers.core.ledger import (
+from workers.core.archive.ledger import (
     ClockStepped,
     Loaded,
     Request,
@@ -19,8 +18,9 @@ from workers.core.ledger import (
     read_row,
     request_row,
 )
-from workers.core.messages import RefusedBook
-from workers.core.story import read_row as read_any_row
+from workers.core.archive.story import read_row as read_any_row
+from workers.core.polling.answers import Answer
+from workers.core.polling.messages import RefusedBook
 
 ROWS = [
     Started(

@@ -1,4 +1,4 @@
-"""Holds core.manifests: stable bytes, the chain, and what is refused as no manifest."""
+"""Holds core.archive.manifests: stable bytes, the chain, and what is refused as no manifest."""
 
 import hashlib
 import json
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core import manifests
-from workers.core.manifests import (
+from workers.core.archive import manifests
+from workers.core.archive.manifests import (
     Head,
     SegmentManifest,
     encode,
@@ -18,7 +18,7 @@ from workers.core.manifests import (
     read_ticket,
     ticket_of,
 )
-from workers.core.story import Told
+from workers.core.archive.story import Told
 
 
 def _manifest(name: str, **more: object) -> SegmentManifest:

@@ -1,4 +1,4 @@
-"""Promises of core.markets: any JSON is a market, a pending one or a refusal; the mapping is exact."""
+"""Promises of core.universe.markets: any JSON is a market, a pending one or a refusal; the mapping is exact."""
 
 import gzip
 import json
@@ -24,10 +24,11 @@ from tests.core.gamma_samples import (
     ms,
     read,
 )
-from workers.core import slugs
-from workers.core.cadence import Phase
-from workers.core.gamma import read_page
-from workers.core.markets import (
+from workers.core.polling.cadence import Phase
+from workers.core.settings.settings import Schedule
+from workers.core.universe import slugs
+from workers.core.universe.gamma import read_page
+from workers.core.universe.markets import (
     KEYSET,
     SLUG,
     Asked,
@@ -37,9 +38,8 @@ from workers.core.markets import (
     read_events,
     read_market,
 )
-from workers.core.refusals import QUIET, REASONS, Pending, Refusal
-from workers.core.settings import Schedule
-from workers.core.slugs import Expected, Window
+from workers.core.universe.refusals import QUIET, REASONS, Pending, Refusal
+from workers.core.universe.slugs import Expected, Window
 
 ANY_ASKED = Asked(source=KEYSET)
 

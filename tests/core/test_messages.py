@@ -1,4 +1,4 @@
-"""Holds core.messages: any answer becomes a cause, or books, refusals and missing tokens."""
+"""Holds core.polling.messages: any answer becomes a cause, or books, refusals and missing tokens."""
 
 import json
 
@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from workers.core.causes import REQUEST_CAUSES
-from workers.core.messages import BooksAnswer, read_books
+from workers.core.polling.messages import BooksAnswer, read_books
 
 ASKED = {"1": "0xa", "2": "0xa", "3": "0xb"}
 DEEP = b"[" * 100_000

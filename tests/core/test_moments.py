@@ -1,4 +1,4 @@
-"""Holds core.moments: times, markets and outcomes in every form people have them in."""
+"""Holds core.reading.moments: times, markets and outcomes in every form people have them in."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from workers.core.errors import NeedsAPerson
 from workers.core.instants import utc_text
-from workers.core.moments import designation_of, is_relative, moment_ns, outcome_at, settled
-from workers.core.slugs import Window
+from workers.core.reading.moments import designation_of, is_relative, moment_ns, outcome_at, settled
+from workers.core.universe.slugs import Window
 
 S = 1_000_000_000
 OPEN = 1_776_326_400 * S

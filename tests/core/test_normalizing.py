@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.core.bookhash import verdict
-from workers.core.chunks import Chunk
-from workers.core.columns import BAD_REASONS, FLAGS
-from workers.core.normalizing import BooksReader
-from workers.core.payloads import Hashed, hash_of
-from workers.core.states import NO_STATE, Bad, States
-from workers.core.story import ManifestMarket
+from workers.core.archive.story import ManifestMarket
+from workers.core.books.bookhash import verdict
+from workers.core.books.payloads import Hashed, hash_of
+from workers.core.books.states import NO_STATE, Bad, States
+from workers.core.tables.chunks import Chunk
+from workers.core.tables.columns import BAD_REASONS, FLAGS
+from workers.core.tables.normalizing import BooksReader
 
 MARKET, TOKENS = "0xabc", {"11": "Up", "22": "Down"}
 ENVELOPE = {

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.core.errors import Refused
-from workers.core.offload import VERDICTS, Facts, Found, judged, read_upload
+from workers.core.offload.offload import VERDICTS, Facts, Found, judged, read_upload
 
 OURS = Facts("raw/a.gz", 10, "5" * 64, "d" * 32)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from workers.core.instants import parse_utc
-from workers.core.pauses import PAUSES, is_quiet, pause_s
+from workers.core.offload.pauses import PAUSES, is_quiet, pause_s
 
 
 def at(clock: str) -> int:

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.core import markdown, quality_parts
-from workers.core.canvas import Gap, Hour
-from workers.core.coverage import MarketCoverage
-from workers.core.quality import Clock, Report
-from workers.core.quality_commands import commands
-from workers.core.quality_page import page
-from workers.core.stats import percentile
-from workers.core.stretches import stretch_of_day
+from workers.core.coverage.canvas import Gap, Hour
+from workers.core.coverage.coverage import MarketCoverage
+from workers.core.reading.stretches import stretch_of_day
+from workers.core.report import markdown, quality_parts
+from workers.core.report.quality import Clock, Report
+from workers.core.report.quality_commands import commands
+from workers.core.report.quality_page import page
+from workers.core.report.stats import percentile
 
 DAY = stretch_of_day("2026-04-16")
 #: A busy machine takes its time.

@@ -1,17 +1,17 @@
-"""Holds core.rclone, rclone_failures and rclone_secrets: commands, texts, causes, secrets."""
+"""Holds core.offload.rclone, rclone_failures and rclone_secrets: commands, texts, causes, secrets."""
 
 import json
 
 import pytest
 
-from workers.core import rclone
-from workers.core.conditions import ALERTS
 from workers.core.errors import Refused
-from workers.core.offload import Found
-from workers.core.pauses import LIMIT, PAUSES
-from workers.core.rclone import Ended, LogLine, Tuning
-from workers.core.rclone_failures import _WORDS, REMOTE_CAUSES, Failure, failure_of
-from workers.core.rclone_secrets import secrets_of_config, secrets_of_environment
+from workers.core.health.conditions import ALERTS
+from workers.core.offload import rclone
+from workers.core.offload.offload import Found
+from workers.core.offload.pauses import LIMIT, PAUSES
+from workers.core.offload.rclone import Ended, LogLine, Tuning
+from workers.core.offload.rclone_failures import _WORDS, REMOTE_CAUSES, Failure, failure_of
+from workers.core.offload.rclone_secrets import secrets_of_config, secrets_of_environment
 
 TUNING = Tuning(transfers=2, bandwidth_bytes_per_s=0, limit_s=60)
 SHA = "ab" * 32

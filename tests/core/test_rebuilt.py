@@ -1,4 +1,4 @@
-"""Holds core.rebuilt and core.tails: a book under changes has the venue's own hash."""
+"""Holds core.stream.rebuilt and core.stream.tails: a book under changes has the venue's own hash."""
 
 import gzip
 import json
@@ -9,10 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.core.told import MARKET, TOKEN, Book
-from workers.core import tails
-from workers.core.frames import Change, read_frame
-from workers.core.rebuilt import NoBook, NoChange, Rebuilt
-from workers.core.tails import Tail, Tails, search
+from workers.core.stream import tails
+from workers.core.stream.frames import Change, read_frame
+from workers.core.stream.rebuilt import NoBook, NoChange, Rebuilt
+from workers.core.stream.tails import Tail, Tails, search
 
 STEP = st.tuples(
     st.sampled_from(["BUY", "SELL"]), st.integers(1, 99), st.sampled_from(["0", "1", "2.5", "900"])

@@ -1,14 +1,14 @@
 """Holds the order of a replay: silences between the phases, and steps for clients."""
 
 from tests.tools.archives import HOUR_MS, S
-from workers.core.book import read_book
-from workers.core.bookhash import Verdict
-from workers.core.cadence import Phase
-from workers.core.canvas import Gap
-from workers.core.evidence import Answer, State
-from workers.core.plans import Known, Plan
-from workers.core.playback import Present, Step, step_of
-from workers.core.replay import Kind, Scene, line_of, merged, scene_of, with_silences
+from workers.core.books.book import read_book
+from workers.core.books.bookhash import Verdict
+from workers.core.coverage.canvas import Gap
+from workers.core.coverage.plans import Known, Plan
+from workers.core.polling.cadence import Phase
+from workers.core.reading.evidence import Answer, State
+from workers.core.reading.playback import Present, Step, step_of
+from workers.core.reading.replay import Kind, Scene, line_of, merged, scene_of, with_silences
 
 MS = 1_000_000
 RAW = (

@@ -1,11 +1,11 @@
-"""Holds core.reprints: rows of tables are a line again, and nothing is known where it is broken."""
+"""Holds core.tables.reprints: rows of tables are a line again, and nothing is known where it is broken."""
 
 import json
 
 import pytest
 
-from workers.core.covers import Covered, TokenCovers
-from workers.core.reprints import line_of, printed, without
+from workers.core.stream.covers import Covered, TokenCovers
+from workers.core.tables.reprints import line_of, printed, without
 
 
 def changed(step: int, at_ns: int, line: int | None, verdict: str = "verified") -> dict:

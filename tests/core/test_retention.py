@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.core.instants import hour_parts, parse_utc
-from workers.core.offload import Facts
-from workers.core.retention import BARS, KEEP_DAYS, ROOM, Candidate, hour_end_ms, planned
-from workers.core.settings import Retention
+from workers.core.offload.offload import Facts
+from workers.core.offload.retention import BARS, KEEP_DAYS, ROOM, Candidate, hour_end_ms, planned
+from workers.core.settings.settings import Retention
 
 NOW_MS = parse_utc("2026-11-21T12:00:00Z")
 DAY, HOUR = 24, 1

@@ -1,4 +1,4 @@
-"""Promises of core.rounds: nothing recorded is lost or remapped by an answer; doubt is said."""
+"""Promises of core.universe.rounds: nothing recorded is lost or remapped by an answer; doubt is said."""
 
 import json
 from typing import Any
@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.gamma_samples import ASKED, NOW_MS, START_MS, market, market_object, read
-from workers.core.crosscheck import Answer, Disagreement, Found
-from workers.core.markets import KEYSET, SLUG, Asked, Market, Reading
-from workers.core.refusals import Pending, Refusal
-from workers.core.rounds import REFUSED_LIMIT, Outcome, next_universe
-from workers.core.slugs import Expected, Window
-from workers.core.universe import Universe
+from workers.core.universe.crosscheck import Answer, Disagreement, Found
+from workers.core.universe.markets import KEYSET, SLUG, Asked, Market, Reading
+from workers.core.universe.refusals import Pending, Refusal
+from workers.core.universe.rounds import REFUSED_LIMIT, Outcome, next_universe
+from workers.core.universe.slugs import Expected, Window
+from workers.core.universe.universe import Universe
 
 FIVE = 300_000
 HORIZON_S = 3600

@@ -1,10 +1,10 @@
-"""Holds core.runs: runs say exactly which points were captured."""
+"""Holds core.archive.runs: runs say exactly which points were captured."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core.runs import Run, Runs, points_of
+from workers.core.archive.runs import Run, Runs, points_of
 
 POINTS = st.lists(st.integers(0, 400), max_size=60)
 GRID = st.lists(st.sampled_from(range(0, 60_000, 500)), max_size=80).map(sorted)

@@ -1,4 +1,4 @@
-"""Holds core.segments: names that are safe and come back, rows that are one line, scans."""
+"""Holds core.archive.segments: names that are safe and come back, rows that are one line, scans."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from workers.core.segments import (
+from workers.core.archive.segments import (
     ROOTS,
     SUBJECT_MAX,
     parse_name,

@@ -1,4 +1,4 @@
-"""Holds core.settings: closed, bounded, explained, free of contradictions, written one way."""
+"""Holds core.settings.settings: closed, bounded, explained, free of contradictions, written one way."""
 
 import json
 import re
@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import inspect as shapes
 
-from workers.core.settings import (
+from workers.core.settings.pages import comment_of, page, render, shipped_file
+from workers.core.settings.rules import ORDERS, conflicts, slug_fault, value_at
+from workers.core.settings.scope import SHAPES
+from workers.core.settings.settings import (
     Collector,
     Discovery,
     Schedule,
@@ -20,11 +23,8 @@ from workers.core.settings import (
     Venue,
     Watchdog,
 )
-from workers.core.settings_pages import comment_of, page, render, shipped_file
-from workers.core.settings_rules import ORDERS, conflicts, slug_fault, value_at
-from workers.core.settings_scope import SHAPES
-from workers.core.settings_table import Entry, entries_of, fault, groups, must_be_given, shown
-from workers.core.slugs import slug_of, windows
+from workers.core.settings.table import Entry, entries_of, fault, groups, must_be_given, shown
+from workers.core.universe.slugs import slug_of, windows
 
 SERIES = shapes.type_info(Series)
 ENTRIES = [entry for group in groups() for entry in group.entries] + [*entries_of(SERIES, "each")]

@@ -1,8 +1,8 @@
-"""Holds core.shards: one shard for each market, few moves when the fleet grows."""
+"""Holds core.universe.shards: one shard for each market, few moves when the fleet grows."""
 
 import pytest
 
-from workers.core.shards import shard_of
+from workers.core.universe.shards import shard_of
 
 IDS = [f"0x{number:064x}" for number in range(2000)]
 

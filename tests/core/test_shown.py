@@ -1,10 +1,10 @@
-"""Holds core.shown: rows of a segment go into the lines of their tokens."""
+"""Holds core.stream.shown: rows of a segment go into the lines of their tokens."""
 
 import msgspec
 
 from tests.core.told import OTHER, TOKEN, Book, event
-from workers.core.follow import Cover, Line
-from workers.core.frames import (
+from workers.core.stream.follow import Cover, Line
+from workers.core.stream.frames import (
     Event,
     FrameRow,
     connection_part,
@@ -14,7 +14,7 @@ from workers.core.frames import (
     row_head,
     snapshot_row,
 )
-from workers.core.shown import Shown, items_of
+from workers.core.stream.shown import Shown, items_of
 
 
 def _head(connection: str, at: int) -> bytes:

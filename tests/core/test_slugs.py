@@ -1,4 +1,4 @@
-"""Promises of core.slugs: names and windows follow from the clock, New York time from its rule."""
+"""Promises of core.universe.slugs: names and windows follow from the clock, New York time from its rule."""
 
 import zoneinfo
 from datetime import UTC, datetime, timedelta
@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core import slugs
 from workers.core.instants import parse_utc
-from workers.core.settings import Series
-from workers.core.settings_scope import DEFAULT_SERIES
-from workers.core.slugs import Window
+from workers.core.settings.scope import DEFAULT_SERIES
+from workers.core.settings.settings import Series
+from workers.core.universe import slugs
+from workers.core.universe.slugs import Window
 
 BY_NAME = {each.name: each for each in DEFAULT_SERIES}
 

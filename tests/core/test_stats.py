@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.core import stats
-from workers.core.amounts import MICROS
-from workers.core.cadence import Phase
-from workers.core.evidence import FRESH_INTERVALS
-from workers.core.plans import DueTicks, Plan
-from workers.core.stats import Seen
-from workers.core.token_stats import RANKED_NS, TOKEN_STATS, TokenStats, ranked, with_sums
+from workers.core.books.amounts import MICROS
+from workers.core.coverage.plans import DueTicks, Plan
+from workers.core.polling.cadence import Phase
+from workers.core.reading.evidence import FRESH_INTERVALS
+from workers.core.report import stats
+from workers.core.report.stats import Seen
+from workers.core.report.token_stats import RANKED_NS, TOKEN_STATS, TokenStats, ranked, with_sums
 
 MS = 1_000_000
 #: A busy machine takes its time.

@@ -1,12 +1,12 @@
-"""Holds core.story: what a writer counted is what its rows say when they are read again."""
+"""Holds core.archive.story: what a writer counted is what its rows say when they are read again."""
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core.segments import spliced_row
-from workers.core.story import ManifestMarket, Story, Told, believed, read_row, retell
+from workers.core.archive.segments import spliced_row
+from workers.core.archive.story import ManifestMarket, Story, Told, believed, read_row, retell
 
 MARKET = ManifestMarket(slug="m", condition_id="0xa", series="s", tokens={"1": "Up", "2": "Down"})
 MARKETS = {"0xa": MARKET}

@@ -1,4 +1,4 @@
-"""Holds core.stream_reading: the rows of a frames segment against the market that was told."""
+"""Holds core.tables.events: the rows of a frames segment against the market that was told."""
 
 import copy
 import json
@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.told import MARKET, OTHER, TOKEN, Book
-from workers.core import stream_tables
-from workers.core.columns import Table
-from workers.core.frames import (
+from workers.core.archive.story import ManifestMarket
+from workers.core.stream.frames import (
     Event,
     connection_part,
     event_row,
@@ -20,11 +19,12 @@ from workers.core.frames import (
     row_head,
     snapshot_row,
 )
-from workers.core.normalizing import BadRow
-from workers.core.story import ManifestMarket
-from workers.core.stream_reading import FramesReader, Voucher
-from workers.core.tokens import Tokens
-from workers.core.turns import State
+from workers.core.stream.tokens import Tokens
+from workers.core.stream.turns import State
+from workers.core.tables import stream as stream_tables
+from workers.core.tables.columns import Table
+from workers.core.tables.events import FramesReader, Voucher
+from workers.core.tables.normalizing import BadRow
 
 OWN = ManifestMarket(slug="m", condition_id=MARKET, series="s", tokens={TOKEN: "Up", OTHER: "Down"})
 Rows = list[dict[str, object]]

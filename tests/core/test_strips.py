@@ -1,4 +1,4 @@
-"""Holds core.strips and core.level_runs: books read many at a time are those read one by one."""
+"""Holds core.books.strips and core.books.level_runs: books read many at a time are those read one by one."""
 
 import json
 from array import array
@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from tests.core.books import raw, sides
 from tests.core.test_book import ASKS, BIDS, REFUSED, SPELLINGS
-from workers.core.amounts import shortest
-from workers.core.book import BookReader
+from workers.core.books.amounts import shortest
+from workers.core.books.book import BookReader
+from workers.core.books.ladders import ladder_of
+from workers.core.books.level_runs import LevelRuns
+from workers.core.books.strips import Strip
 from workers.core.errors import Refused
-from workers.core.ladders import ladder_of
-from workers.core.level_runs import LevelRuns
-from workers.core.strips import Strip
 
 #: Amounts that are plain, and some that are not: prices from 1, sizes of nine digits and more.
 texts = st.integers(0, 10**18).map(shortest)

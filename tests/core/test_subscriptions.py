@@ -1,4 +1,4 @@
-"""Holds core.subscriptions: who stands on which connection, what is sent, who is isolated."""
+"""Holds core.stream.subscriptions: who stands on which connection, what is sent, who is isolated."""
 
 from collections.abc import Iterable
 
@@ -6,8 +6,8 @@ import msgspec
 
 from tests.core.scripted import market
 from workers.core.instants import ms_text
-from workers.core.markets import Market
-from workers.core.subscriptions import STRIKES_IN_A_STORM, Groups, Roster, commands
+from workers.core.stream.subscriptions import STRIKES_IN_A_STORM, Groups, Roster, commands
+from workers.core.universe.markets import Market
 
 START_MS = 1_776_326_400_000
 END_MS = START_MS + 300_000

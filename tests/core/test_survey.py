@@ -1,4 +1,4 @@
-"""Promises of core.survey and core.crosscheck: every question asked to its end, every gap said."""
+"""Promises of core.universe.survey and core.universe.crosscheck: every question asked to its end, every gap said."""
 
 import json
 from typing import Any
@@ -7,11 +7,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.core.gamma_samples import NOW_MS, START_MS, event_object, market_object
-from workers.core.crosscheck import Found
-from workers.core.markets import Market
-from workers.core.settings import Discovery, Selection, Settings
-from workers.core.settings_scope import DEFAULT_SERIES
-from workers.core.survey import TRIES, Survey, is_passing
+from workers.core.settings.scope import DEFAULT_SERIES
+from workers.core.settings.settings import Discovery, Selection, Settings
+from workers.core.universe.crosscheck import Found
+from workers.core.universe.markets import Market
+from workers.core.universe.survey import TRIES, Survey, is_passing
 
 FIVE = 300_000
 ONE = Selection(series=DEFAULT_SERIES[:1])

@@ -1,4 +1,4 @@
-"""Holds core.sync, core.tokens, core.turns: no false alarm, no change lost in silence."""
+"""Holds core.stream.sync, core.stream.tokens, core.stream.turns: no false alarm, no change lost in silence."""
 
 import copy
 
@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.told import MARKET, OTHER, TOKEN, Book, event
-from workers.core import sync
-from workers.core.frames import Event
-from workers.core.sync import Token
-from workers.core.tokens import Tokens
-from workers.core.turns import BOOKS, MOVES, RESYNCS, IllegalMove, State, moved, table_page
+from workers.core.stream import sync
+from workers.core.stream.frames import Event
+from workers.core.stream.sync import Token
+from workers.core.stream.tokens import Tokens
+from workers.core.stream.turns import BOOKS, MOVES, RESYNCS, IllegalMove, State, moved, table_page
 
 EMPTY, SYNCED, SUSPECT = State.EMPTY, State.SYNCED, State.SUSPECT
 PRICE = st.integers(1, 99)

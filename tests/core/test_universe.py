@@ -1,14 +1,14 @@
-"""Promises of core.universe and core.universe_text: read back whole, shown without harm."""
+"""Promises of core.universe.universe and core.universe.text: read back whole, shown without harm."""
 
 import msgspec
 import pytest
 
 from tests.core.gamma_samples import NOW_MS, START_MS, market
-from workers.core import manifests
-from workers.core.heartbeats import Condition
-from workers.core.refusals import Pending, Refusal
-from workers.core.universe import SCHEMA, Universe, manifest_markets, read_universe
-from workers.core.universe_text import SHOWN, universe_text
+from workers.core.archive import manifests
+from workers.core.health.heartbeats import Condition
+from workers.core.universe.refusals import Pending, Refusal
+from workers.core.universe.text import SHOWN, universe_text
+from workers.core.universe.universe import SCHEMA, Universe, manifest_markets, read_universe
 
 UNIVERSE = Universe(
     seq=7,

@@ -1,8 +1,8 @@
-"""Holds core.watching: when a market is doubted, when a race is no alarm, what is asked again."""
+"""Holds core.stream.watching: when a market is doubted, when a race is no alarm, what is asked again."""
 
 import pytest
 
-from workers.core.watching import Patience, Reached, Watch
+from workers.core.stream.watching import Patience, Reached, Watch
 
 S = 1_000_000_000
 PATIENCE = Patience(freeze_after_s=5, confirm_s=1.5, missing_book_s=10)

@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 
-from workers.core.frames import Event, read_frame
+from workers.core.stream.frames import Event, read_frame
 
 MARKET, TOKEN, OTHER = "0xabc", "111", "222"
 

@@ -20,8 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.crash.offload_port import Port
-from workers.core.heartbeats import Heartbeat
-from workers.core.offload import RetentionManifest
+from workers.core.health.heartbeats import Heartbeat
+from workers.core.offload.offload import RetentionManifest
 from workers.edge.spool import state, tickets
 
 AIMS = (

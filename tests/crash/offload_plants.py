@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from workers import uploader
-from workers.core.offload import Facts, Judged
+from workers.core.offload.offload import Facts, Judged
 from workers.edge import remote
 from workers.edge.offload import shipment, sweep
 from workers.edge.offload.courier import Job

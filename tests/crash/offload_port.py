@@ -13,7 +13,7 @@ from typing import Self
 
 from tests.processes.shipyard import Shipyard
 from tests.remotes.remote import Remote
-from workers.core.manifests import SegmentManifest
+from workers.core.archive.manifests import SegmentManifest
 from workers.edge.spool import tickets
 
 KEEP_DAYS = 1

@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from workers.core import segments
-from workers.core.manifests import Head, SegmentManifest
+from workers.core.archive import segments
+from workers.core.archive.manifests import Head, SegmentManifest
 from workers.edge import durable
 from workers.edge.spool import publish, recovery, segment, tickets
 from workers.edge.spool.directory import DataDir

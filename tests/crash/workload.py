@@ -16,9 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.crash import plants
+from workers.core.archive.manifests import Writer
+from workers.core.archive.story import ManifestMarket
 from workers.core.errors import Temporary, is_disk_trouble
-from workers.core.manifests import Writer
-from workers.core.story import ManifestMarket
 from workers.edge import durable
 from workers.edge.spool import locks
 from workers.edge.spool.directory import DataDir

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from tests.venue import Truth
 from tests.venue.truth import AnswerRow
-from workers.core.ledger import Request, read_row
-from workers.core.manifests import SegmentManifest
-from workers.core.story import read_row as read_any
+from workers.core.archive.ledger import Request, read_row
+from workers.core.archive.manifests import SegmentManifest
+from workers.core.archive.story import read_row as read_any
 from workers.edge.spool import reader
 from workers.edge.spool.directory import DataDir
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.demo.stage import Stage
-from workers.core.heartbeats import Heartbeat
-from workers.core.manifests import SegmentManifest
-from workers.core.offload import DrillManifest, RetentionManifest
-from workers.core.retention import hour_end_ms
-from workers.core.segments import DATA_SUFFIX, MANIFEST_SUFFIX
+from workers.core.archive.manifests import SegmentManifest
+from workers.core.archive.segments import DATA_SUFFIX, MANIFEST_SUFFIX
+from workers.core.health.heartbeats import Heartbeat
+from workers.core.offload.offload import DrillManifest, RetentionManifest
+from workers.core.offload.retention import hour_end_ms
 from workers.edge.offload import ledger
 from workers.edge.spool import reader, state, tickets
 

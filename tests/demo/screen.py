@@ -9,7 +9,7 @@ from typing import Any
 from tests.demo.judgement import Judgement
 from tests.demo.offload import Offloaded
 from tests.demo.stage import Stage
-from workers.core.manifests import read_manifest
+from workers.core.archive.manifests import read_manifest
 
 
 @dataclass(frozen=True)

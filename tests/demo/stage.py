@@ -17,9 +17,9 @@ from typing import Any
 
 import msgspec
 
-from workers.core.heartbeats import Heartbeat
-from workers.core.ledger import Request, read_row
-from workers.core.manifests import SegmentManifest
+from workers.core.archive.ledger import Request, read_row
+from workers.core.archive.manifests import SegmentManifest
+from workers.core.health.heartbeats import Heartbeat
 from workers.edge.spool import reader, state
 from workers.edge.spool.directory import SOCKET_PATH_MAX_BYTES, DataDir
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.demo.stage import ROOT, SCALE, SETTINGS, Stage
-from workers.core.heartbeats import Heartbeat
+from workers.core.health.heartbeats import Heartbeat
+from workers.core.health.reports import AlertsManifest
 from workers.core.instants import utc_text
-from workers.core.reports import AlertsManifest
 from workers.edge.spool import state
 
 MARKETS = "btc-5m,btc-15m,btc-1h,btc-4h,btc-1d"

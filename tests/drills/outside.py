@@ -4,7 +4,7 @@ import time
 
 from tests.demo.stage import SCALE
 from tests.drills.ground import MARKETS, Ground
-from workers.core.universe import Universe
+from workers.core.universe.universe import Universe
 from workers.edge.spool import state
 
 STALE_S = 15

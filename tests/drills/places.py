@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.demo import offload
 from tests.drills.ground import Ground
-from workers.core.segments import DATA_SUFFIX
+from workers.core.archive.segments import DATA_SUFFIX
 from workers.edge.spool import tickets
 
 MB = 1_000_000

@@ -10,9 +10,9 @@ import pytest
 from tests.edge.sentry import KEY, LoopbackSentry
 from tests.rig import wait_for
 from workers import VERSION
-from workers.core.alerts import Active
-from workers.core.conditions import ALERTS
 from workers.core.errors import Refused
+from workers.core.health.alerts import Active
+from workers.core.health.conditions import ALERTS
 from workers.core.scrubbing import SCRUBBED, secrets_of
 from workers.edge.alerts import MONITOR_SLUG, Sentry
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.edge.ws_peer import CLOSE, CONTINUED, TEXT, Peer, served
 from tests.remotes import certificate
-from workers.core.happenings import CLOSED, HEARD, OPENED, Happening, Limits
+from workers.core.stream.happenings import CLOSED, HEARD, OPENED, Happening, Limits
 from workers.edge.feed import Feed
 
 LIMITS = Limits(

@@ -12,7 +12,7 @@ import pytest
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from tests.tools.archives import book
-from workers.core.playback import Present, Step
+from workers.core.reading.playback import Present, Step
 from workers.edge.feed_server import FeedServer, Listening
 
 LIMIT_S = 20

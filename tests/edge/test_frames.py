@@ -1,4 +1,4 @@
-"""Figures by polars are those of core.stats, whatever the rows, and however the hours cut them."""
+"""Figures by polars are those of core.report.stats, whatever the rows, and however the hours cut them."""
 
 from collections import Counter
 from pathlib import Path
@@ -8,13 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from workers.core import stats
-from workers.core.cadence import Phase
-from workers.core.columns import BOOKS
+from workers.core.coverage.plans import DueTicks, Plan
 from workers.core.errors import Refused
-from workers.core.plans import DueTicks, Plan
-from workers.core.stats import Levels, Seen
-from workers.core.token_stats import TokenStats, Wanted, with_sums
+from workers.core.polling.cadence import Phase
+from workers.core.report import stats
+from workers.core.report.stats import Levels, Seen
+from workers.core.report.token_stats import TokenStats, Wanted, with_sums
+from workers.core.tables.columns import BOOKS
 from workers.edge import frames, parquet
 
 MS, S = 1_000_000, 1000

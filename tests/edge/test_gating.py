@@ -4,9 +4,9 @@ import pytest
 
 from tests.tools import days
 from tests.tools.archives import HOUR_MS, LIMITS, Fleet, S, market
-from workers.core.looks import ClockSeen
-from workers.core.manifests import Writer, encode
-from workers.core.reports import HealthManifest, SupervisorHealth
+from workers.core.archive.manifests import Writer, encode
+from workers.core.health.looks import ClockSeen
+from workers.core.health.reports import HealthManifest, SupervisorHealth
 from workers.edge.gating import history
 from workers.edge.soaking.account import Span
 from workers.edge.spool import locks

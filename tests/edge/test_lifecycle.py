@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.core.heartbeats import Crash, Heartbeat
+from workers.core.health.heartbeats import Crash, Heartbeat
 from workers.edge.spool import reader, state
 from workers.edge.spool.directory import DataDir
 from workers.edge.world import Wish

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from tests.tools.archives import HOUR_MS, Worker, whole_minute
+from workers.core.archive.segments import segment_folder
 from workers.core.instants import MS_PER_HOUR, utc_text
-from workers.core.offload import GoneRow, RetentionManifest
-from workers.core.segments import segment_folder
+from workers.core.offload.offload import GoneRow, RetentionManifest
 from workers.edge.derived import gaps
 from workers.edge.derived.shelf import Batch
 from workers.edge.offload import ledger

@@ -18,11 +18,11 @@ from tests.remotes.drive import Drive
 from tests.remotes.remote import Remote
 from tests.remotes.servers import S3, Local, Sftp, WebDav
 from tests.rig import ROOT, wait_for
-from workers.core import rclone
 from workers.core.errors import NeedsAPerson
-from workers.core.offload import Found
-from workers.core.rclone import Ended, Tuning
-from workers.core.rclone_failures import failure_of
+from workers.core.offload import rclone
+from workers.core.offload.offload import Found
+from workers.core.offload.rclone import Ended, Tuning
+from workers.core.offload.rclone_failures import failure_of
 from workers.edge.remote import Rclone, Run, check_version, find_rclone
 
 TUNING = Tuning(transfers=2, bandwidth_bytes_per_s=0, limit_s=60)

@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from workers.core.rclone_places import no_second_copy, place_text
-from workers.core.settings import Offload
+from workers.core.offload.rclone_places import no_second_copy, place_text
+from workers.core.settings.settings import Offload
 from workers.edge.machine import is_here
 from workers.edge.offload import foreground
 from workers.edge.offload.courier import Said

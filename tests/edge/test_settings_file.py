@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from workers.core.errors import NeedsAPerson
-from workers.core.settings import Alerts, Discovery, Selection, Series, Settings
-from workers.core.settings_pages import SCHEMA_LINE, page, shipped_file
+from workers.core.settings.pages import SCHEMA_LINE, page, shipped_file
+from workers.core.settings.settings import Alerts, Discovery, Selection, Series, Settings
 from workers.edge.settings_file import (
     MAX_FILE_BYTES,
     MAX_SHOWN_FAULTS,
@@ -358,7 +358,7 @@ def test_the_shipped_file_is_read_without_a_complaint(root):
 
 
 def test_the_shipped_file_holds_every_key_with_its_reason_beneath(root):
-    """Values may be edited in a checkout; keys and comments are those of core.settings."""
+    """Values may be edited in a checkout; keys and comments are those of core.settings.settings."""
     shipped = (root / "config" / "orderbooks.yaml").read_text(encoding="utf-8")
     loaded = load(root / "config" / "orderbooks.yaml")
 

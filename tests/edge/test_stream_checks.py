@@ -8,7 +8,7 @@ from tests.rig import wait_for
 from tests.tools.archives import Fleet
 from tests.tools.streams import streamed
 from tests.venue import Venue
-from workers.core.settings import Settings
+from workers.core.settings.settings import Settings
 from workers.edge.streaming.checks import Checks
 from workers.edge.world import World
 

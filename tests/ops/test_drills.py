@@ -11,7 +11,7 @@ from tests.drills import __main__ as drills
 from tests.drills.__main__ import DRILLS, Drill
 from tests.drills.ground import Ground
 from tests.rig import ROOT
-from workers.core.conditions import ALERTS
+from workers.core.health.conditions import ALERTS
 
 PAGE = (ROOT / "docs/OPERATIONS.md").read_text()
 SCRIPTS = sorted((ROOT / "ops/drills").glob("*.sh"))

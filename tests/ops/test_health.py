@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.rig import ROOT, wait_for
-from workers.core.looks import Look
-from workers.core.manifests import encode
-from workers.core.reports import health_manifest
+from workers.core.archive.manifests import encode
+from workers.core.health.looks import Look
+from workers.core.health.reports import health_manifest
 from workers.edge.spool.directory import DataDir
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.rig import wait_for
-from workers.core.alerts import Active
-from workers.core.disk import DiskSeen, Forecast
-from workers.core.heartbeats import Heartbeat, MarketBeat
-from workers.core.looks import ClockSeen, FleetSeen, Look, ProcessSeen, Queue, Spool
-from workers.core.metrics import FAMILIES, page
-from workers.core.reports import DiskManifest, Usage, health_manifest
+from workers.core.health.alerts import Active
+from workers.core.health.disk import DiskSeen, Forecast
+from workers.core.health.heartbeats import Heartbeat, MarketBeat
+from workers.core.health.looks import ClockSeen, FleetSeen, Look, ProcessSeen, Queue, Spool
+from workers.core.health.metrics import FAMILIES, page
+from workers.core.health.reports import DiskManifest, Usage, health_manifest
 
 NOW_NS = 1_790_000_000_000_000_000
 OPS = Path(__file__).resolve().parents[2] / "ops/prometheus"

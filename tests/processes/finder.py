@@ -8,14 +8,14 @@ from typing import Any
 import msgspec
 
 from tests.venue import Venue
-from workers.core.heartbeats import Condition
-from workers.core.ledger import Request, read_row
-from workers.core.manifests import Writer
-from workers.core.settings import Collector, Selection, Settings
-from workers.core.settings import Discovery as DiscoverySettings
-from workers.core.settings import Venue as Addresses
-from workers.core.settings_scope import DEFAULT_SERIES
-from workers.core.universe import Universe, read_universe
+from workers.core.archive.ledger import Request, read_row
+from workers.core.archive.manifests import Writer
+from workers.core.health.heartbeats import Condition
+from workers.core.settings.scope import DEFAULT_SERIES
+from workers.core.settings.settings import Collector, Selection, Settings
+from workers.core.settings.settings import Discovery as DiscoverySettings
+from workers.core.settings.settings import Venue as Addresses
+from workers.core.universe.universe import Universe, read_universe
 from workers.discovery import Discovery
 from workers.edge import durable
 from workers.edge.eventlog import EventLog

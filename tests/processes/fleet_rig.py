@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 
 from tests.rig import ROOT, Rig, wait_for
-from workers.core.heartbeats import Heartbeat
-from workers.core.looks import FleetSeen, ProcessSeen
+from workers.core.health.heartbeats import Heartbeat
+from workers.core.health.looks import FleetSeen, ProcessSeen
 from workers.edge import fleet
 from workers.edge.spool import state
 

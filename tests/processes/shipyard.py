@@ -16,9 +16,14 @@ from pathlib import Path
 
 from tests.remotes.remote import Remote
 from tests.rig import ROOT, Rig, wait_for
-from workers.core.heartbeats import Heartbeat
-from workers.core.manifests import SegmentManifest, Writer, read_manifest
-from workers.core.offload import DrillManifest, RetentionManifest, UploadManifest, read_upload
+from workers.core.archive.manifests import SegmentManifest, Writer, read_manifest
+from workers.core.health.heartbeats import Heartbeat
+from workers.core.offload.offload import (
+    DrillManifest,
+    RetentionManifest,
+    UploadManifest,
+    read_upload,
+)
 from workers.edge.spool import reader, state, tickets
 from workers.edge.spool.recorder import Limits, Recorder, Stream
 

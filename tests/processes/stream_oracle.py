@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 from tests.rig import Rig
 from tests.venue import Venue
 from tests.venue.channel_truth import ChangeRow
-from workers.core.frames import FrameRow, read_frame, read_frame_row
-from workers.core.ledger import Row
-from workers.core.rebuilt import Rebuilt
-from workers.core.stream_rows import Closed, Heard, Turned
-from workers.core.tails import Tails
+from workers.core.archive.ledger import Row
+from workers.core.stream.frames import FrameRow, read_frame, read_frame_row
+from workers.core.stream.rebuilt import Rebuilt
+from workers.core.stream.rows import Closed, Heard, Turned
+from workers.core.stream.tails import Tails
 
 #: The loopback venue tells what happened in a round market by market: on a busy machine the first
 #: event of one market is older than the last of another, which went out before it.

@@ -13,8 +13,8 @@ from tests.rig import Rig, market_of, wait_for
 from tests.venue import Venue
 from tests.venue.events import Tempo
 from tests.venue.faults import CHANNEL
-from workers.core.heartbeats import Heartbeat
-from workers.core.markets import Market
+from workers.core.health.heartbeats import Heartbeat
+from workers.core.universe.markets import Market
 from workers.edge.spool import state
 from workers.tools import __main__ as tools
 

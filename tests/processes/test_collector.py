@@ -13,10 +13,10 @@ import pytest
 
 from tests.rig import Rig, market_of, open_market, wait_for
 from tests.venue import Venue
-from workers.core.cadence import Phase
-from workers.core.heartbeats import Guard, Heartbeat
-from workers.core.ledger import Loaded, Request, Skipped, Started, Stopped
-from workers.core.story import AnyRow, read_row
+from workers.core.archive.ledger import Loaded, Request, Skipped, Started, Stopped
+from workers.core.archive.story import AnyRow, read_row
+from workers.core.health.heartbeats import Guard, Heartbeat
+from workers.core.polling.cadence import Phase
 from workers.edge.spool import state
 
 LINES = ("btc-1d", "btc-4h", "btc-1h")

@@ -8,8 +8,8 @@ import pytest
 
 from tests.rig import Rig, open_market, wait_for
 from tests.venue import Venue
-from workers.core.ledger import Request, Skipped
-from workers.core.story import read_row
+from workers.core.archive.ledger import Request, Skipped
+from workers.core.archive.story import read_row
 
 FAULTS: list[tuple[str, str, dict[str, Any]]] = [
     ("http_429", "status", {"code": 429, "retry_after": "0"}),

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from tests.processes.finder import Finder
-from workers.core.heartbeats import Guard
-from workers.core.universe import Universe
+from workers.core.health.heartbeats import Guard
+from workers.core.universe.universe import Universe
 from workers.edge.spool import reader, state
 
 

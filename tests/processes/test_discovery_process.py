@@ -10,9 +10,9 @@ import pytest
 
 from tests.rig import Rig, wait_for
 from tests.venue import Venue
-from workers.core.heartbeats import Heartbeat
-from workers.core.ledger import Request, Started, Stopped
-from workers.core.universe import Universe, read_universe
+from workers.core.archive.ledger import Request, Started, Stopped
+from workers.core.health.heartbeats import Heartbeat
+from workers.core.universe.universe import Universe, read_universe
 from workers.edge.spool import state
 
 SERIES = {

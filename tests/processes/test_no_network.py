@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.rig import ROOT, Rig, wait_for
 from tests.venue import Venue
-from workers.core.heartbeats import Heartbeat
+from workers.core.health.heartbeats import Heartbeat
 from workers.edge.spool import state
 
 DISCOVERY = {

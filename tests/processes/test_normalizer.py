@@ -16,10 +16,10 @@ from tests.edge.derived.raw import poll, recorded, segments
 from tests.edge.derived.streams import two_legs
 from tests.rig import ROOT, wait_for
 from tests.tools.archives import HOUR_MS, Fleet, S, market
-from workers.core.heartbeats import Heartbeat
+from workers.core.health.heartbeats import Heartbeat
 from workers.core.instants import MS_PER_HOUR
-from workers.core.table_manifests import TableManifest
-from workers.core.tables import TABLES
+from workers.core.tables.manifests import TableManifest
+from workers.core.tables.tables import TABLES
 from workers.edge import parquet
 from workers.edge.derived import accounts, shelf
 from workers.edge.spool import locks, outbox, reader, state, tickets

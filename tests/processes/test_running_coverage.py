@@ -13,7 +13,7 @@ from tests.processes.test_collector import started
 from tests.rig import Rig, market_of, wait_for
 from tests.tools.archives import HOUR_MS, Fleet, S, market
 from tests.venue import Venue
-from workers.core.coverage import UNEXPLAINED
+from workers.core.coverage.coverage import UNEXPLAINED
 from workers.edge.spool import locks, state
 from workers.tools import coverage
 

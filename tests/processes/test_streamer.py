@@ -10,8 +10,8 @@ import pytest
 
 from tests.processes.stream_rig import Run, running
 from tests.rig import wait_for
-from workers.core.heartbeats import Guard
-from workers.core.stream_rows import Closed, Frame, Turned
+from workers.core.health.heartbeats import Guard
+from workers.core.stream.rows import Closed, Frame, Turned
 from workers.edge.spool import state
 
 

@@ -12,8 +12,8 @@ from tests.disks import DISK_BYTES, is_mounted
 from tests.processes.stream_oracle import Archive, keys_of, verdicts_of
 from tests.processes.stream_rig import Run, running
 from tests.rig import wait_for
-from workers.core.frames import FrameRow, read_frame_row
-from workers.core.stream_rows import Closed, Heard, Stalled
+from workers.core.stream.frames import FrameRow, read_frame_row
+from workers.core.stream.rows import Closed, Heard, Stalled
 from workers.edge.spool import reader
 
 NS_PER_S = 1_000_000_000

@@ -12,9 +12,9 @@ from tests.processes.shipyard import Shipyard, yard
 from tests.remotes.drive import Drive
 from tests.remotes.servers import S3, Local, Sftp, WebDav
 from tests.rig import wait_for
-from workers.core.labels import Label
-from workers.core.offload import DrillManifest, RetentionManifest
-from workers.core.retention import EVIDENCE
+from workers.core.archive.labels import Label
+from workers.core.offload.offload import DrillManifest, RetentionManifest
+from workers.core.offload.retention import EVIDENCE
 from workers.edge.spool import labels
 
 REMOTES = {"directory": Local, "s3": S3, "sftp": Sftp, "webdav": WebDav, "drive": Drive}

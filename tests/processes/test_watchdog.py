@@ -15,8 +15,8 @@ import pytest
 from tests.edge.sentry import LoopbackSentry
 from tests.rig import Rig, wait_for
 from tests.venue import Venue
-from workers.core.heartbeats import Condition, Crash, Guard, Heartbeat
-from workers.core.reports import AlertsManifest, DiskManifest, HealthManifest
+from workers.core.health.heartbeats import Condition, Crash, Guard, Heartbeat
+from workers.core.health.reports import AlertsManifest, DiskManifest, HealthManifest
 from workers.edge.spool import state
 from workers.edge.spool.follow import GUARD_TTL_NS
 from workers.watchdog import GUARD_INTERVAL_S

@@ -23,7 +23,7 @@ from tests.sentry.judge import RELEASE, Judged
 from tests.sentry.provoked import HOW, UNTOLD, Plants
 from tests.sentry.stage import ENVIRONMENT, Clock, Stage, level
 from tests.venue import Venue
-from workers.core.conditions import ALERTS
+from workers.core.health.conditions import ALERTS
 
 QUARANTINE = ("quarantine_grew", "watchdog")
 DISK = {"disk_low_warn", "disk_low_stop", "disk_low_pause"}

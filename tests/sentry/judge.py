@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.sentry.provoked import HOW, SHARDS, UNTOLD
 from workers import VERSION
-from workers.core.conditions import ALERTS
+from workers.core.health.conditions import ALERTS
 
 RELEASE = f"orderbooks@{VERSION}"
 #: What the SDK would send by itself, were it let.

@@ -16,9 +16,9 @@ import msgspec
 
 from tests.rig import Rig, market_of
 from tests.venue import Venue
-from workers.core.cadence import Phase
-from workers.core.heartbeats import Condition, Crash, Heartbeat, MarketBeat
-from workers.core.manifests import Ticket, Writer, encode
+from workers.core.archive.manifests import Ticket, Writer, encode
+from workers.core.health.heartbeats import Condition, Crash, Heartbeat, MarketBeat
+from workers.core.polling.cadence import Phase
 from workers.edge.spool import state
 from workers.edge.spool.recorder import Limits, Recorder, Stream
 

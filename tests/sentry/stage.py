@@ -14,9 +14,9 @@ from typing import Any, Self
 
 from tests.rig import ROOT, Rig, wait_for
 from tests.sentry.provoked import HEARTBEAT_LATE_S, UNTOLD
-from workers.core.heartbeats import Heartbeat
-from workers.core.looks import FleetSeen
-from workers.core.reports import AlertsManifest
+from workers.core.health.heartbeats import Heartbeat
+from workers.core.health.looks import FleetSeen
+from workers.core.health.reports import AlertsManifest
 from workers.edge import fleet
 from workers.edge.spool import state
 

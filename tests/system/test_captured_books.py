@@ -19,9 +19,9 @@ from tests.tools.played import books_in
 from tests.venue import recordings
 from tests.venue.bookhash import book_hash
 from tests.venue.recordings import Recording
-from workers.core.columns import BOOKS
-from workers.core.evidence import State
-from workers.core.markets import Market, Token
+from workers.core.reading.evidence import State
+from workers.core.tables.columns import BOOKS
+from workers.core.universe.markets import Market, Token
 from workers.edge import parquet
 from workers.edge.reading.archive import open_archive
 from workers.edge.reading.leaves import Source

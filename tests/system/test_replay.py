@@ -17,9 +17,9 @@ from tests.demo.judgement import judge
 from tests.demo.stage import ROOT, SETTINGS, Stage
 from tests.rig import wait_for
 from tests.venue import Truth
-from workers.core.ledger import Request
-from workers.core.ledger import read_row as read_ledger_row
-from workers.core.manifests import SegmentManifest
+from workers.core.archive.ledger import Request
+from workers.core.archive.ledger import read_row as read_ledger_row
+from workers.core.archive.manifests import SegmentManifest
 from workers.edge.spool import reader
 
 

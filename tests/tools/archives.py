@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.venue.bookhash import render
-from workers.core.answers import Answer
-from workers.core.cadence import Phase
-from workers.core.heartbeats import Heartbeat
+from workers.core.archive.ledger import Loaded
+from workers.core.archive.manifests import Writer
+from workers.core.health.heartbeats import Heartbeat
 from workers.core.instants import ms_text
-from workers.core.ledger import Loaded
-from workers.core.manifests import Writer
-from workers.core.markets import Market, Token
-from workers.core.pages import universe_row
-from workers.core.polling import batches, due_markets, mine
-from workers.core.universe import Universe
+from workers.core.polling.answers import Answer
+from workers.core.polling.batches import batches, due_markets, mine
+from workers.core.polling.cadence import Phase
+from workers.core.universe.markets import Market, Token
+from workers.core.universe.pages import universe_row
+from workers.core.universe.universe import Universe
 from workers.edge.spool import locks, state
 from workers.edge.spool.catch import Catch
 from workers.edge.spool.diary import Diary

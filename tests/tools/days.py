@@ -13,11 +13,11 @@ import msgspec
 
 from tests.tools.archives import HOUR_MS, LIMITS, Fleet, S, Worker, market
 from tests.venue.bookhash import render
-from workers.core.answers import Answer
-from workers.core.ledger import ClockStepped
-from workers.core.looks import ClockSeen
-from workers.core.manifests import Writer
-from workers.core.polling import batches, due_markets
+from workers.core.archive.ledger import ClockStepped
+from workers.core.archive.manifests import Writer
+from workers.core.health.looks import ClockSeen
+from workers.core.polling.answers import Answer
+from workers.core.polling.batches import batches, due_markets
 from workers.edge.spool import locks
 from workers.edge.spool.recorder import Recorder, Stream
 from workers.edge.spool.recovery import Salvager

@@ -12,9 +12,9 @@ from pathlib import Path
 from tests.remotes.remote import Remote
 from tests.tools.archives import Fleet, Worker
 from workers.core.instants import utc_text
-from workers.core.offload import DrillManifest, RetentionManifest, UploadManifest
-from workers.core.retention import Candidate, planned
-from workers.core.settings import Offload, Retention
+from workers.core.offload.offload import DrillManifest, RetentionManifest, UploadManifest
+from workers.core.offload.retention import Candidate, planned
+from workers.core.settings.settings import Offload, Retention
 from workers.edge.offload import shipment, sweep
 from workers.edge.offload.clerk import Clerk
 from workers.edge.offload.foreground import finished

@@ -16,10 +16,10 @@ from tests.venue import recordings
 from tests.venue.bookhash import render
 from tests.venue.recordings import Recording
 from tests.venue.states import BookState
-from workers.core.answers import Answer
 from workers.core.instants import ms_text
-from workers.core.markets import Market, Token
-from workers.core.polling import batches, due_markets
+from workers.core.polling.answers import Answer
+from workers.core.polling.batches import batches, due_markets
+from workers.core.universe.markets import Market, Token
 from workers.edge.spool import locks, reader
 
 #: Seconds of the minute in which the venue answers 503.

@@ -10,11 +10,11 @@ import msgspec
 
 from tests.core.told import MARKET, OTHER, TOKEN, Book
 from tests.tools.archives import BOOT_MS, HOUR_MS, Fleet, S, Worker, market
-from workers.core.frames import Event
-from workers.core.happenings import CLOSED, HEARD, OPENED, Happening
-from workers.core.markets import Market
-from workers.core.stream_rows import Subscription
-from workers.core.watching import Patience
+from workers.core.stream.frames import Event
+from workers.core.stream.happenings import CLOSED, HEARD, OPENED, Happening
+from workers.core.stream.rows import Subscription
+from workers.core.stream.watching import Patience
+from workers.core.universe.markets import Market
 from workers.edge.spool.directory import DataDir
 from workers.edge.streaming.link import Link
 from workers.edge.streaming.tape import Tape

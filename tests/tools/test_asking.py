@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from tests.venue import Venue
-from workers.core.probing import DIFFERS, OK, UNREACHABLE
+from workers.core.polling.probing import DIFFERS, OK, UNREACHABLE
 from workers.edge import settings_file
 from workers.edge.rest import RestClient
 from workers.edge.spool import locks, reader

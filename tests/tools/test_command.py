@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.tools.archives import HOUR_MS, S, market
-from workers.core.heartbeats import Condition, MarketBeat
+from workers.core.health.heartbeats import Condition, MarketBeat
 from workers.edge.spool import tickets
 from workers.tools import __main__ as command
 

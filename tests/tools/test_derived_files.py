@@ -10,8 +10,8 @@ from tests.edge.derived.raw import recorded
 from tests.remotes.servers import Local
 from tests.tools.archives import HOUR_MS
 from tests.tools.offloading import NOW_MS, Yard
-from workers.core.retention import Candidate
-from workers.core.settings import Retention
+from workers.core.offload.retention import Candidate
+from workers.core.settings.settings import Retention
 from workers.edge.derived import hours, mending, shelf
 from workers.edge.derived.shelf import Batch
 from workers.edge.offload import drill

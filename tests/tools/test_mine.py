@@ -11,9 +11,9 @@ import pytest
 from tests.tools import days, played
 from tests.tools.archives import HOUR_MS, Fleet, S, market
 from tests.tools.days import DAY, MS
-from workers.core import stats
-from workers.core.plans import DueTicks, Plan
-from workers.core.stats import Levels, Seen
+from workers.core.coverage.plans import DueTicks, Plan
+from workers.core.report import stats
+from workers.core.report.stats import Levels, Seen
 from workers.edge.spool import locks
 
 KEPT = "derived/token_stats/venue=polymarket"

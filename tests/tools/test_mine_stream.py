@@ -11,7 +11,7 @@ from tests.core.told import TOKEN
 from tests.edge.reading.test_stream import SLUG, Truth, begun
 from tests.tools.archives import HOUR_MS, Fleet, S
 from tests.tools.test_mine import mine, of_token
-from workers.core.stats import rounded
+from workers.core.report.stats import rounded
 from workers.edge.reading.archive import open_archive
 from workers.edge.spool import locks
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.remotes.servers import S3, Local, WebDav
 from tests.tools.offloading import Yard, of_kind
-from workers.core.heartbeats import Condition
+from workers.core.health.heartbeats import Condition
 from workers.edge.offload import ledger
 from workers.edge.spool import tickets
 

@@ -13,7 +13,7 @@ import pytest
 from tests.tools import days
 from tests.tools.archives import HOUR_MS, Fleet
 from tests.tools.days import DAY
-from workers.core.mined_page import RANKINGS
+from workers.core.report.mined_page import RANKINGS
 from workers.edge.spool import locks
 
 ROOT = Path(__file__).resolve().parent.parent.parent

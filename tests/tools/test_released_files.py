@@ -10,7 +10,7 @@ import pytest
 from tests.remotes.servers import Local
 from tests.tools.archives import HOUR_MS, Fleet, S, market
 from tests.tools.offloading import Yard, of_kind
-from workers.core.retention import Candidate
+from workers.core.offload.retention import Candidate
 from workers.edge.spool import locks
 
 HOUR_AGO, HOUR_ON = "2026-04-16T08:00", "2026-04-16T09:00"

@@ -5,11 +5,11 @@ import hashlib
 import pytest
 
 from tests.tools.archives import HOUR_MS, Fleet, S, body_of, market
-from workers.core.answers import Answer
-from workers.core.ledger import request_row
-from workers.core.markets import Asked
-from workers.core.pages import page_row
-from workers.core.survey import Question
+from workers.core.archive.ledger import request_row
+from workers.core.polling.answers import Answer
+from workers.core.universe.markets import Asked
+from workers.core.universe.pages import page_row
+from workers.core.universe.survey import Question
 from workers.edge.spool.recorder import Stream
 
 RUN = str(HOUR_MS - 5 * S)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.remotes.servers import S3, Local
 from tests.tools.offloading import Yard
-from workers.core.retention import BARS
+from workers.core.offload.retention import BARS
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import pytest
 
 from tests.rig import ROOT, wait_for
 from tests.tools.archives import HOUR_MS, Fleet, whole_minute
-from workers.core.gates import NEEDS_REVIEW, PASS
-from workers.core.reports import ProcessHealth
-from workers.core.soak import Begun, Done, Sample
-from workers.core.soak_report import Report
+from workers.core.health.reports import ProcessHealth
+from workers.core.soak.gates import NEEDS_REVIEW, PASS
+from workers.core.soak.report import Report
+from workers.core.soak.samples import Begun, Done, Sample
 from workers.edge.soaking import recheck, reporting, tape
 from workers.edge.spool import locks
 

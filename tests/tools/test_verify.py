@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from tests.tools.archives import HOUR_MS, Fleet, S, market, whole_minute
-from workers.core.manifests import encode, read_head, read_manifest
+from workers.core.archive.manifests import encode, read_head, read_manifest
 from workers.edge.deflate import Deflater
 
 

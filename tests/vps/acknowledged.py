@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 
 from tests.venue.truth import Truth
+from workers.core.archive.ledger import Request, read_row
+from workers.core.archive.manifests import SegmentManifest
 from workers.core.causes import OK
-from workers.core.ledger import Request, read_row
-from workers.core.manifests import SegmentManifest
 from workers.edge.spool import reader
 from workers.edge.spool.directory import DataDir
 

@@ -13,8 +13,8 @@ from tests.vps import address, failures, outside
 from tests.vps.machine import REBOOTS, wait_for
 from tests.vps.record import Step
 from tests.vps.rehearsal import FLEET, Rehearsal
-from workers.core.gate import NETWORK
-from workers.core.markdown import counts
+from workers.core.report.markdown import counts
+from workers.core.soak.gate import NETWORK
 
 SETTINGS = "/etc/orderbooks/orderbooks.yaml"
 CREDENTIALS = "/etc/orderbooks/credentials"

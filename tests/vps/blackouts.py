@@ -34,7 +34,7 @@ from tests.vps.outside import Outside
 from tests.vps.record import Step
 from tests.vps.rehearsal import Rehearsal
 from tests.vps.uml import VirtualMachine
-from workers.core.segments import DATA_SUFFIX, MANIFEST_SUFFIX
+from workers.core.archive.segments import DATA_SUFFIX, MANIFEST_SUFFIX
 from workers.edge.spool.directory import DataDir
 
 EARLY_EACH = 4

@@ -11,7 +11,7 @@ from tests.vps import address
 from tests.vps.machine import wait_for
 from tests.vps.record import Step
 from tests.vps.rehearsal import DATA, Rehearsal
-from workers.core.markdown import counts
+from workers.core.report.markdown import counts
 
 LASTS_S = 30
 #: A cause is in the ledger after the next flush, and pauses grow while the venue fails.

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from tests.vps.machine import Ran
-from workers.core.markdown import safe, table
+from workers.core.report.markdown import safe, table
 
 SCHEMA = "orderbooks.rehearsal/1"
 NOT_RUN, PASS, FAIL = "NOT RUN", "PASS", "FAIL"

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from workers.core.manifests import Writer
+from workers.core.archive.manifests import Writer
 from workers.edge.spool.directory import DataDir
 from workers.edge.spool.takeover import take_over
 

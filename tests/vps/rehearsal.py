@@ -14,9 +14,9 @@ from tests.vps.document import Block
 from tests.vps.machine import Machine, Process, wait_for
 from tests.vps.outside import Outside
 from tests.vps.record import Step
-from workers.core.ledger import Request, read_row
-from workers.core.manifests import SegmentManifest
-from workers.core.markdown import counts
+from workers.core.archive.ledger import Request, read_row
+from workers.core.archive.manifests import SegmentManifest
+from workers.core.report.markdown import counts
 from workers.edge.spool import reader
 from workers.edge.spool.directory import DataDir
 

@@ -25,9 +25,9 @@ from sentry_sdk.types import Event, Hint
 from sentry_sdk.utils import BadDsn
 
 from workers import VERSION
-from workers.core.alerts import Active
-from workers.core.conditions import ALERTS
 from workers.core.errors import Refused
+from workers.core.health.alerts import Active
+from workers.core.health.conditions import ALERTS
 from workers.core.instants import utc_text
 from workers.core.scrubbing import scrubbed
 

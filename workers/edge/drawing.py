@@ -18,10 +18,10 @@ from typing import Any
 
 from workers.core.errors import NeedsAPerson
 from workers.core.instants import MS_PER_HOUR, ms_text
-from workers.core.quality import Hour, Market, Report
-from workers.core.quality_page import SHOWN_MARKETS, width_text
-from workers.core.quality_parts import SPAN_MS
-from workers.core.stretches import Stretch
+from workers.core.reading.stretches import Stretch
+from workers.core.report.quality import Hour, Market, Report
+from workers.core.report.quality_page import SHOWN_MARKETS, width_text
+from workers.core.report.quality_parts import SPAN_MS
 
 _INK, _GRID, _PALE = "#333333", "#dddddd", "#cde4f3"
 _BLUE, _ORANGE, _GREEN, _PINK = "#0072b2", "#e69f00", "#009e73", "#cc79a7"

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from workers.core.errors import NeedsAPerson
-from workers.core.export_text import MINUTE_NS, slice_line, slice_name
-from workers.core.hft_events import RECORD_BYTES, npy_head
+from workers.core.reading.export_text import MINUTE_NS, slice_line, slice_name
+from workers.core.reading.hft_events import RECORD_BYTES, npy_head
 from workers.edge import durable
 
 _IN_MEMORY_BYTES = 64 << 20
@@ -52,7 +52,7 @@ def write_npz(out: Path, records: Iterable[bytes]) -> None:
 
     Args:
         out: the file.
-        records: whole records of `core.hft_events`, one after the other.
+        records: whole records of `core.reading.hft_events`, one after the other.
     """
     with _draft(out) as file, tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as body:
         for each in records:

@@ -29,7 +29,7 @@ from picows import (
     ws_connect,
 )
 
-from workers.core.happenings import CLOSED, HEARD, OPENED, Happening, Limits
+from workers.core.stream.happenings import CLOSED, HEARD, OPENED, Happening, Limits
 
 NS_PER_S = 1_000_000_000
 PING, PONG = b"PING", b"PONG"

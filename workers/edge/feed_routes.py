@@ -14,7 +14,7 @@ import contextlib
 import http
 from collections.abc import Callable
 
-from workers.core.market_channel import Answered, Asked, refused
+from workers.core.stream.market_channel import Answered, Asked, refused
 
 _HEAD_BYTES_MAX = 16_384
 _BODY_BYTES_MAX = 1 << 20

@@ -34,8 +34,8 @@ from picows import (
 )
 
 from workers.core.errors import NeedsAPerson
-from workers.core.market_channel import Answered, Asked, Session, answered
-from workers.core.playback import Present, Sent, Step
+from workers.core.reading.playback import Present, Sent, Step
+from workers.core.stream.market_channel import Answered, Asked, Session, answered
 from workers.edge.feed_routes import Routes
 
 HOST = "127.0.0.1"

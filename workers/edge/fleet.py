@@ -19,7 +19,7 @@ from xml.parsers.expat import ExpatError
 import msgspec
 
 from workers.core.errors import NeedsAPerson
-from workers.core.looks import FleetSeen, ProcessSeen
+from workers.core.health.looks import FleetSeen, ProcessSeen
 from workers.edge import durable
 
 #: supervisord closes every descriptor from 5 up at its start, and its children all from 3 up: a

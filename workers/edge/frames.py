@@ -5,7 +5,7 @@ one row of each token is carried into the next hour, so that memory follows the 
 
 Reads     derived Parquet files; caches made here
 Writes    the cache it is given a path for
-Promises  the figures are those of `core.stats`, exactly: all sums are 128-bit integers
+Promises  the figures are those of `core.report.stats`, exactly: all sums are 128-bit integers
 Fails     Refused for a file that polars cannot read
 Never     publishes: a cache is no evidence, and may be removed at any time
 """
@@ -19,14 +19,14 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from workers.core.amounts import INT64_MAX, MICROS
-from workers.core.columns import Column
+from workers.core.books.amounts import INT64_MAX, MICROS
+from workers.core.coverage.plans import DueTicks
 from workers.core.errors import Refused
-from workers.core.evidence import FRESH_INTERVALS
-from workers.core.grid import CLOCK_STEP_NS
-from workers.core.plans import DueTicks
-from workers.core.stats import NS_PER_MS, Spreads, Sums
-from workers.core.token_stats import TOKEN_STATS, WIDE, Tokens, TokenStats, Wanted
+from workers.core.polling.grid import CLOCK_STEP_NS
+from workers.core.reading.evidence import FRESH_INTERVALS
+from workers.core.report.stats import NS_PER_MS, Spreads, Sums
+from workers.core.report.token_stats import TOKEN_STATS, WIDE, Tokens, TokenStats, Wanted
+from workers.core.tables.columns import Column
 
 _WIDE = pl.Int128()
 _TOKEN = ["condition_id", "token_id"]
@@ -127,7 +127,7 @@ def _notional(side: str, kind: Any) -> pl.Expr:  # noqa: ANN401 - a polars type
 
 
 def _placed(rows: pl.DataFrame, stretches: pl.DataFrame) -> pl.DataFrame:
-    """With the place of each row's tick among the due ones (`core.stats.place_of`)."""
+    """With the place of each row's tick among the due ones (`core.report.stats.place_of`)."""
     nth = (pl.col("due_ms") - pl.col("first_ms")) // pl.col("interval_ms")
     is_on_grid = (pl.col("due_ms") - pl.col("first_ms")) % pl.col("interval_ms") == 0
     joined = rows.sort("due_ms").join_asof(
@@ -225,7 +225,7 @@ def _add(found: dict[tuple[str, str], Tokens], rows: pl.DataFrame) -> None:
 
 
 def _imbalance() -> pl.Expr:
-    """`core.stats.imbalance_micros`."""
+    """`core.report.stats.imbalance_micros`."""
     bid, ask = pl.col("best_bid_size").cast(_WIDE), pl.col("best_ask_size").cast(_WIDE)
     cut = (bid - ask).abs() * MICROS // (bid + ask)
     return pl.when(bid > ask).then(cut).otherwise(0 - cut).fill_null(0)

@@ -23,7 +23,7 @@ from pathlib import Path
 import msgspec
 
 from workers.core.errors import NeedsAPerson, Refused
-from workers.core.reports import HealthManifest
+from workers.core.health.reports import HealthManifest
 from workers.edge.spool.directory import DataDir
 
 NS_PER_S = 1_000_000_000

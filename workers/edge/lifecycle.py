@@ -20,11 +20,11 @@ from typing import Any, Protocol
 import msgspec
 
 from workers import VERSION
-from workers.core.cadence import BackoffRules, backoff_s
+from workers.core.archive.manifests import Writer, encode
 from workers.core.errors import NeedsAPerson, Temporary, is_disk_trouble
-from workers.core.heartbeats import Crash, Heartbeat
-from workers.core.manifests import Writer, encode
-from workers.core.settings import Settings
+from workers.core.health.heartbeats import Crash, Heartbeat
+from workers.core.polling.cadence import BackoffRules, backoff_s
+from workers.core.settings.settings import Settings
 from workers.edge import durable, settings_file
 from workers.edge.eventlog import EventLog
 from workers.edge.spool import state

@@ -15,8 +15,8 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from workers.core.disk import DiskSeen
-from workers.core.reports import Usage
+from workers.core.health.disk import DiskSeen
+from workers.core.health.reports import Usage
 
 #: Parts of the data directory that can grow.
 DIRECTORIES = ("raw", "derived", "spool", "manifests", "labels", "log")

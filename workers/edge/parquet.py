@@ -5,7 +5,7 @@ Writes    drafts under the names it is given; who calls publishes them
 Promises  the same rows give the same bytes, in whatever portions they come; a file is written a
           row group at a time; schema, units, meanings and sources stand in its metadata
 Fails     Refused for a file that is none of ours; OSError as the system gave it
-Never     guesses a type: columns are those of `core.tables`
+Never     guesses a type: columns are those of `core.tables.tables`
 """
 
 import ctypes
@@ -26,11 +26,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from workers.core.chunks import Chunk
-from workers.core.columns import BOOKS, Column, Table
+from workers.core.archive.story import ManifestMarket
 from workers.core.errors import Refused
-from workers.core.story import ManifestMarket
-from workers.core.tables import TABLES
+from workers.core.tables.chunks import Chunk
+from workers.core.tables.columns import BOOKS, Column, Table
+from workers.core.tables.tables import TABLES
 
 #: Level 3 is as small as 6 and twice as fast; ids are repeated, numbers hardly are: a dictionary
 #: of numbers makes them 40 % larger.

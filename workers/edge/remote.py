@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import IO, Self
 
 from workers.core.errors import NeedsAPerson, Refused
-from workers.core.rclone import MIN_VERSION, Ended, kept_log, version_of
-from workers.core.rclone_secrets import secrets_of_config, secrets_of_environment
+from workers.core.offload.rclone import MIN_VERSION, Ended, kept_log, version_of
+from workers.core.offload.rclone_secrets import secrets_of_config, secrets_of_environment
 
 GRACE_S = 5.0
 _VERSION_LIMIT_S = 20

@@ -22,7 +22,7 @@ from requests.adapters import HTTPAdapter
 from requests.cookies import RequestsCookieJar
 
 from workers.core import causes
-from workers.core.answers import Answer
+from workers.core.polling.answers import Answer
 from workers.edge import deflate
 from workers.edge.deadlines import AGAIN_S, Alarm, Deadline, DeadlinePassed
 

@@ -22,9 +22,9 @@ import yaml
 from msgspec import Struct
 
 from workers.core.errors import NeedsAPerson
-from workers.core.settings import Settings
-from workers.core.settings_pages import page, render, shipped_file
-from workers.core.settings_tree import Fault, Listing, Mapping, Scalar, Spot, Tree, judge
+from workers.core.settings.pages import page, render, shipped_file
+from workers.core.settings.settings import Settings
+from workers.core.settings.tree import Fault, Listing, Mapping, Scalar, Spot, Tree, judge
 
 __all__ = ["Loaded", "load", "render", "schema_text"]
 

@@ -16,7 +16,7 @@ seconds or ms, relative to the market's window (open+30s, close-1m), or now, now
 import argparse
 import json
 
-from workers.core.book_page import (
+from workers.core.books.page import (
     answer_json,
     depth_text,
     evidence_lines,
@@ -24,8 +24,8 @@ from workers.core.book_page import (
     ladder_rows,
     micros_text,
 )
-from workers.core.evidence import Answer, State
 from workers.core.instants import utc_text
+from workers.core.reading.evidence import Answer, State
 from workers.edge import terminal
 from workers.edge.reading.archive import open_archive
 

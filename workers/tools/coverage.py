@@ -22,8 +22,8 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from workers.core.canvas import Gap
-from workers.core.coverage import (
+from workers.core.coverage.canvas import Gap
+from workers.core.coverage.coverage import (
     OFFLOADED,
     STATES,
     UNEXPLAINED,
@@ -31,9 +31,9 @@ from workers.core.coverage import (
     written_ms,
 )
 from workers.core.errors import NeedsAPerson
-from workers.core.evidence import Damaged, Offloaded
 from workers.core.instants import NS_PER_MS, moment_ms, ms_text
-from workers.core.stream_coverage import STREAM_HEAD, MarketStream, stream_json, stream_rows
+from workers.core.reading.evidence import Damaged, Offloaded
+from workers.core.stream.coverage import STREAM_HEAD, MarketStream, stream_json, stream_rows
 from workers.edge import terminal
 from workers.edge.offload import ledger
 from workers.edge.reading.archive import open_archive

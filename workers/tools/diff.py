@@ -11,12 +11,12 @@ import json
 
 import msgspec
 
-from workers.core.book import Book, LevelChange, changed, changes_between, hash_verdict
-from workers.core.book_page import answer_json, change_rows, half_text, micros_text
-from workers.core.bookhash import Verdict
+from workers.core.books.book import Book, LevelChange, changed, changes_between, hash_verdict
+from workers.core.books.bookhash import Verdict
+from workers.core.books.page import answer_json, change_rows, half_text, micros_text
 from workers.core.errors import NeedsAPerson
-from workers.core.evidence import STREAM, Answer, State
 from workers.core.instants import utc_text
+from workers.core.reading.evidence import STREAM, Answer, State
 from workers.edge import terminal
 from workers.edge.reading.archive import Reader, open_archive
 

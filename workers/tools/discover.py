@@ -15,14 +15,14 @@ from pathlib import Path
 import msgspec
 
 from workers import VERSION
-from workers.core.answers import Answer
+from workers.core.archive.manifests import Writer
 from workers.core.errors import NeedsAPerson, Temporary
-from workers.core.manifests import Writer
-from workers.core.rounds import Outcome, next_universe
-from workers.core.settings import Settings
-from workers.core.survey import Question, Survey
-from workers.core.universe import Universe, manifest_markets
-from workers.core.universe_text import universe_text
+from workers.core.polling.answers import Answer
+from workers.core.settings.settings import Settings
+from workers.core.universe.rounds import Outcome, next_universe
+from workers.core.universe.survey import Question, Survey
+from workers.core.universe.text import universe_text
+from workers.core.universe.universe import Universe, manifest_markets
 from workers.edge import durable, settings_file, terminal
 from workers.edge.rest import Call, RestClient
 from workers.edge.settings_file import Loaded

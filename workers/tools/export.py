@@ -19,14 +19,14 @@ from pathlib import Path
 
 import msgspec
 
-from workers.core import export_text
-from workers.core.amounts import shortest
+from workers.core.books.amounts import shortest
 from workers.core.errors import NeedsAPerson
-from workers.core.evidence import State, Trade, trade_of
-from workers.core.hft_events import HftEvents
 from workers.core.instants import utc_text
-from workers.core.moments import outcome_at
-from workers.core.replay import Kind, Scene
+from workers.core.reading import export_text
+from workers.core.reading.evidence import State, Trade, trade_of
+from workers.core.reading.hft_events import HftEvents
+from workers.core.reading.moments import outcome_at
+from workers.core.reading.replay import Kind, Scene
 from workers.edge import durable, export_files
 from workers.edge.export_files import Slices
 from workers.edge.reading.archive import open_archive

@@ -7,12 +7,12 @@ queue, no latency, no fee and nobody reacts; what was not visible is not counted
 import argparse
 import json
 
-from workers.core.amounts import Inexact, micros, shortest
-from workers.core.book_page import answer_json, half_text, micros_text, places_text
+from workers.core.books.amounts import Inexact, micros, shortest
+from workers.core.books.fills import Fill, fill
+from workers.core.books.page import answer_json, half_text, micros_text, places_text
 from workers.core.errors import NeedsAPerson
-from workers.core.evidence import Answer, State
-from workers.core.fills import Fill, fill
 from workers.core.instants import utc_text
+from workers.core.reading.evidence import Answer, State
 from workers.edge import terminal
 from workers.edge.reading.archive import open_archive
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import msgspec
 
 from workers.core.errors import NeedsAPerson
-from workers.core.gate import Step, step
-from workers.core.gates import BLOCKED, NEEDS_REVIEW, PASS, is_live
-from workers.core.rclone_places import no_second_copy, place_text
-from workers.core.soak_report import Report
+from workers.core.offload.rclone_places import no_second_copy, place_text
+from workers.core.soak.gate import Step, step
+from workers.core.soak.gates import BLOCKED, NEEDS_REVIEW, PASS, is_live
+from workers.core.soak.report import Report
 from workers.edge import fleet, machine, settings_file, terminal
 from workers.edge.gating import history
 from workers.edge.gating.record import Record

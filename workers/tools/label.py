@@ -9,10 +9,10 @@ import os
 import time
 from pathlib import Path
 
+from workers.core.archive.labels import EVERY_MARKET, KINDS, Label, safe_artifact
+from workers.core.archive.segments import DATA_SUFFIX, MANIFEST_SUFFIX, parse_name
 from workers.core.errors import NeedsAPerson
 from workers.core.instants import compact_text, ms_text, parse_utc
-from workers.core.labels import EVERY_MARKET, KINDS, Label, safe_artifact
-from workers.core.segments import DATA_SUFFIX, MANIFEST_SUFFIX, parse_name
 from workers.edge import terminal
 from workers.edge.spool import labels
 from workers.edge.spool.directory import DataDir

@@ -8,7 +8,7 @@ import json
 import time
 from fnmatch import fnmatchcase
 
-from workers.core.canvas import CAPTURED
+from workers.core.coverage.canvas import CAPTURED
 from workers.core.instants import MS_PER_HOUR, moment_ms, ms_text
 from workers.edge import terminal
 from workers.edge.reading.archive import Reader, open_archive

@@ -13,9 +13,9 @@ import time
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from workers.core.mined_page import HEAD, cells, rankings, row_json
-from workers.core.stretches import Stretch, stretch_between, stretch_of_day
-from workers.core.token_stats import TokenStats
+from workers.core.reading.stretches import Stretch, stretch_between, stretch_of_day
+from workers.core.report.mined_page import HEAD, cells, rankings, row_json
+from workers.core.report.token_stats import TokenStats
 from workers.edge import terminal
 from workers.edge.spool.directory import DataDir
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from workers import VERSION
-from workers.core.tables import TABLES_OF_KIND
+from workers.core.tables.tables import TABLES_OF_KIND
 from workers.edge import terminal
 from workers.edge.derived import hours, shelf, shift, source
 from workers.edge.derived.shelf import Batch

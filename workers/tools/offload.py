@@ -13,11 +13,11 @@ from collections import Counter
 
 import msgspec
 
+from workers.core.archive.segments import DATA_SUFFIX, MANIFEST_SUFFIX
 from workers.core.errors import NeedsAPerson, Temporary
 from workers.core.instants import MS_PER_HOUR, ms_text, parse_utc, utc_text
-from workers.core.offload import VERDICTS, Facts, Judged
-from workers.core.restores import patterns_of
-from workers.core.segments import DATA_SUFFIX, MANIFEST_SUFFIX
+from workers.core.offload.offload import VERDICTS, Facts, Judged
+from workers.core.offload.restores import patterns_of
 from workers.edge import settings_file, terminal
 from workers.edge.offload import foreground, ledger, rehearsal
 from workers.edge.offload.courier import Said

@@ -13,13 +13,13 @@ from pathlib import Path
 import msgspec
 
 from workers import VERSION
-from workers.core.answers import Answer
-from workers.core.gamma import fields_of, moment, objects, read_page, texts
 from workers.core.instants import compact_text, ms_text
-from workers.core.probing import DIFFERS, UNREACHABLE, Check, check, report_text, unasked
-from workers.core.refusals import WrongField
-from workers.core.settings import Settings
-from workers.core.survey import Survey
+from workers.core.polling.answers import Answer
+from workers.core.polling.probing import DIFFERS, UNREACHABLE, Check, check, report_text, unasked
+from workers.core.settings.settings import Settings
+from workers.core.universe.gamma import fields_of, moment, objects, read_page, texts
+from workers.core.universe.refusals import WrongField
+from workers.core.universe.survey import Survey
 from workers.edge import durable, settings_file, terminal
 from workers.edge.rest import Call, RestClient
 from workers.edge.spool.directory import DataDir

@@ -16,9 +16,9 @@ from pathlib import Path
 import msgspec
 
 from workers.core.errors import NeedsAPerson
-from workers.core.quality import Report
-from workers.core.quality_page import page
-from workers.core.stretches import stretch_of_day
+from workers.core.reading.stretches import stretch_of_day
+from workers.core.report.quality import Report
+from workers.core.report.quality_page import page
 from workers.edge import durable, terminal
 from workers.edge.spool.directory import DataDir
 

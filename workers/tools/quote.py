@@ -12,15 +12,15 @@ from collections.abc import Callable
 import msgspec
 
 from workers import VERSION
-from workers.core.answers import Answer
-from workers.core.book import Book, hash_verdict, read_book
-from workers.core.book_page import book_json, depth_text, half_text, ladder_rows, micros_text
+from workers.core.books.book import Book, hash_verdict, read_book
+from workers.core.books.page import book_json, depth_text, half_text, ladder_rows, micros_text
 from workers.core.errors import NeedsAPerson, Refused, Temporary
-from workers.core.gamma import fields_of, objects, read_page, texts
 from workers.core.instants import ms_text
-from workers.core.moments import designation_of
-from workers.core.refusals import WrongField
-from workers.core.settings import Venue
+from workers.core.polling.answers import Answer
+from workers.core.reading.moments import designation_of
+from workers.core.settings.settings import Venue
+from workers.core.universe.gamma import fields_of, objects, read_page, texts
+from workers.core.universe.refusals import WrongField
 from workers.edge import settings_file, terminal
 from workers.edge.rest import Call, RestClient
 

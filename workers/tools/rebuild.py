@@ -20,8 +20,8 @@ import msgspec
 from workers import VERSION
 from workers.core.errors import NeedsAPerson, Refused
 from workers.core.instants import MS_PER_HOUR, moment_ms, ms_text
-from workers.core.table_manifests import TableManifest
-from workers.core.tables import TABLES_OF_KIND
+from workers.core.tables.manifests import TableManifest
+from workers.core.tables.tables import TABLES_OF_KIND
 from workers.edge import terminal
 from workers.edge.derived import accounts, gaps, hours, mending, shelf, source
 from workers.edge.derived.shelf import Batch

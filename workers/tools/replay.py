@@ -24,10 +24,10 @@ from collections.abc import Iterator
 import msgspec
 
 from workers.core.errors import NeedsAPerson
-from workers.core.evidence import State
 from workers.core.instants import utc_text
-from workers.core.playback import Present, Sent, step_of
-from workers.core.replay import SCHEMA, Kind, Scene, line_of
+from workers.core.reading.evidence import State
+from workers.core.reading.playback import Present, Sent, step_of
+from workers.core.reading.replay import SCHEMA, Kind, Scene, line_of
 from workers.edge.reading.archive import Reader, open_archive
 from workers.edge.replaying.cast import Cast, cast_of, opening
 from workers.edge.replaying.scenes import scenes_of

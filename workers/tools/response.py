@@ -13,10 +13,10 @@ from pathlib import Path
 
 import msgspec
 
-from workers.core import ledger, story
+from workers.core.archive import ledger, story
+from workers.core.archive.manifests import SegmentManifest, read_manifest
+from workers.core.archive.segments import MANIFEST_SUFFIX, parse_name
 from workers.core.errors import NeedsAPerson
-from workers.core.manifests import SegmentManifest, read_manifest
-from workers.core.segments import MANIFEST_SUFFIX, parse_name
 from workers.edge import terminal
 from workers.edge.offload import ledger as offloads
 from workers.edge.spool import reader

@@ -17,7 +17,7 @@ import msgspec
 
 from workers.core.errors import NeedsAPerson
 from workers.core.instants import MS_PER_HOUR, parse_utc, utc_text
-from workers.core.restores import Asked
+from workers.core.offload.restores import Asked
 from workers.edge import settings_file, terminal
 from workers.edge.machine import Machine
 from workers.edge.offload import foreground

@@ -13,8 +13,8 @@ from collections import Counter
 import msgspec
 
 from workers.core.errors import Temporary
-from workers.core.offload import Judged
-from workers.core.retention import BARS, Going, planned
+from workers.core.offload.offload import Judged
+from workers.core.offload.retention import BARS, Going, planned
 from workers.edge import settings_file, terminal
 from workers.edge.machine import Machine
 from workers.edge.offload import foreground, shipment

@@ -10,8 +10,8 @@ import time
 import msgspec
 
 from workers.core.errors import NeedsAPerson
-from workers.core.heartbeats import Heartbeat
-from workers.core.orders import DONE, READY, Snapshot, order_name
+from workers.core.health.heartbeats import Heartbeat
+from workers.core.stream.orders import DONE, READY, Snapshot, order_name
 from workers.edge import durable
 from workers.edge.spool import locks, state
 from workers.edge.spool.directory import DataDir

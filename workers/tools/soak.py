@@ -17,14 +17,14 @@ from pathlib import Path
 import msgspec
 
 from workers import VERSION
+from workers.core.archive.manifests import encode
 from workers.core.errors import NeedsAPerson, Refused
-from workers.core.gates import FAIL
 from workers.core.instants import compact_text, utc_text
-from workers.core.manifests import encode
-from workers.core.soak import Begun, Done, Sample
-from workers.core.soak_page import page
-from workers.core.soak_report import Report, shown
-from workers.core.soak_seen import HOLE_SAMPLES
+from workers.core.soak.gates import FAIL
+from workers.core.soak.page import page
+from workers.core.soak.report import Report, shown
+from workers.core.soak.samples import Begun, Done, Sample
+from workers.core.soak.seen import HOLE_SAMPLES
 from workers.edge import durable, settings_file, terminal
 from workers.edge.drawing import NoMatplotlib
 from workers.edge.soaking import bundle, pictures, recheck, reporting, tape

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
+from workers.core.archive.manifests import SegmentManifest
+from workers.core.archive.segments import OPEN_SUFFIX
 from workers.core.errors import NeedsAPerson
-from workers.core.manifests import SegmentManifest
-from workers.core.segments import OPEN_SUFFIX
 from workers.edge import terminal
 from workers.edge.spool import locks, proving, reader, tickets
 from workers.edge.spool.directory import QUEUES, DataDir

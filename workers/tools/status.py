@@ -10,12 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from workers.core.heartbeats import Heartbeat
-from workers.core.instants import ms_text
-from workers.core.looks import Queue
-from workers.core.reports import AlertsManifest, DiskManifest
-from workers.core.settings import Watchdog
-from workers.core.standing import (
+from workers.core.health.heartbeats import Heartbeat
+from workers.core.health.looks import Queue
+from workers.core.health.reports import AlertsManifest, DiskManifest
+from workers.core.health.standing import (
     MarketStanding,
     Standing,
     StreamStanding,
@@ -26,7 +24,9 @@ from workers.core.standing import (
     universe_age_s,
     worker_standings,
 )
-from workers.core.universe import Universe
+from workers.core.instants import ms_text
+from workers.core.settings.settings import Watchdog
+from workers.core.universe.universe import Universe
 from workers.edge import fleet, settings_file, terminal
 from workers.edge.spool import state, tickets
 from workers.edge.spool.directory import QUEUES, DataDir

@@ -21,13 +21,13 @@ from pathlib import Path
 
 import msgspec
 
-from workers.core.chains import breaks, breaks_of_part
-from workers.core.crossings import crossing, of_part
-from workers.core.manifests import Head
-from workers.core.proofs import Proof
-from workers.core.restores import MARKER, RestoredMarker
-from workers.core.segments import DATA_SUFFIX, MANIFEST_SUFFIX
-from workers.core.table_manifests import DATA_SUFFIX as TABLE_SUFFIX
+from workers.core.archive.chains import breaks, breaks_of_part
+from workers.core.archive.crossings import crossing, of_part
+from workers.core.archive.manifests import Head
+from workers.core.archive.proofs import Proof
+from workers.core.archive.segments import DATA_SUFFIX, MANIFEST_SUFFIX
+from workers.core.offload.restores import MARKER, RestoredMarker
+from workers.core.tables.manifests import DATA_SUFFIX as TABLE_SUFFIX
 from workers.edge import terminal
 from workers.edge.offload import ledger
 from workers.edge.spool import labels, proving, state, table_proving, tables

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from tests.tools.archives import HOUR_MS, Fleet, S, Worker, market
 from tests.venue.bookhash import render
-from workers.core.answers import Answer
-from workers.core.polling import batches, due_markets
-from workers.core.segments import MANIFEST_SUFFIX
+from workers.core.archive.segments import MANIFEST_SUFFIX
+from workers.core.polling.answers import Answer
+from workers.core.polling.batches import batches, due_markets
 from workers.edge.derived import source
 from workers.edge.derived.shelf import Batch
 from workers.edge.derived.source import Segment

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tests.core.told import MARKET, OTHER, TOKEN, Book, event
 from tests.tools.archives import HOUR_MS, Fleet, S, Worker
-from workers.core.frames import (
+from workers.core.archive.story import ManifestMarket
+from workers.core.stream.frames import (
     connection_part,
     event_row,
     read_frame,
@@ -16,8 +17,7 @@ from workers.core.frames import (
     row_head,
     snapshot_row,
 )
-from workers.core.story import ManifestMarket
-from workers.core.stream_rows import StreamRow
+from workers.core.stream.rows import StreamRow
 from workers.edge.spool import locks
 from workers.edge.spool.directory import DataDir
 from workers.edge.spool.recorder import Stream

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from tests.edge.derived.raw import batch, recorded, segments
 from tests.tools.archives import HOUR_MS
-from workers.core.columns import BOOKS
+from workers.core.books.payloads import Hashed, hash_of
 from workers.core.errors import Refused
-from workers.core.payloads import Hashed, hash_of
-from workers.core.table_manifests import TableManifest
-from workers.core.tables import TABLES
+from workers.core.tables.columns import BOOKS
+from workers.core.tables.manifests import TableManifest
+from workers.core.tables.tables import TABLES
 from workers.edge import parquet
 from workers.edge.derived import build, hours, mending, shelf, source
 from workers.edge.derived.drafts import Draft

@@ -12,7 +12,7 @@ from tests.tools.archives import HOUR_MS, Fleet, S, market, whole_minute
 from tests.tools.offloading import Yard, of_kind
 from workers.core.errors import Refused
 from workers.core.instants import MS_PER_HOUR
-from workers.core.table_manifests import TableManifest
+from workers.core.tables.manifests import TableManifest
 from workers.edge import parquet
 from workers.edge.derived import gaps, shelf
 from workers.edge.derived.accounts import Away

@@ -12,10 +12,10 @@ from tests.core.told import MARKET, OTHER, TOKEN, Book
 from tests.edge.derived.raw import batch, segments
 from tests.edge.derived.streams import OWN, RUN, Tape, market_of, name_of, trade, two_legs
 from tests.tools.archives import HOUR_MS
-from workers.core import stream_rows
-from workers.core.payloads import Hashed, hash_of
-from workers.core.table_manifests import TableManifest
-from workers.core.tables import TABLES, TABLES_OF_KIND
+from workers.core.books.payloads import Hashed, hash_of
+from workers.core.stream import rows as stream_rows
+from workers.core.tables.manifests import TableManifest
+from workers.core.tables.tables import TABLES, TABLES_OF_KIND
 from workers.edge import durable, parquet
 from workers.edge.derived import build, mending, shelf
 from workers.edge.spool.directory import DataDir

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from tests.tools.archives import HOUR_MS, Fleet, S
-from workers.core.ledger import encode_row
-from workers.core.manifests import read_manifest
-from workers.core.offload import GoneRow, RetentionManifest
+from workers.core.archive.ledger import encode_row
+from workers.core.archive.manifests import read_manifest
+from workers.core.offload.offload import GoneRow, RetentionManifest
 from workers.edge.spool.recorder import Stream
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.core.books import raw, sides
 from tests.tools.archives import HOUR_MS, Fleet, S, market
-from workers.core.evidence import Answer, State
+from workers.core.reading.evidence import Answer, State
 from workers.edge.reading.archive import open_archive
 from workers.edge.spool import locks
 

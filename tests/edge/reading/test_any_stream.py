@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.edge.reading.test_stream import SLUG, Truth
 from tests.tools.archives import HOUR_MS, Fleet, S
 from tests.tools.streams import MS, streamed
-from workers.core.evidence import State
+from workers.core.reading.evidence import State
 from workers.edge.reading.archive import open_archive
 from workers.edge.spool import locks
 

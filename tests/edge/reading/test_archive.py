@@ -8,11 +8,11 @@ import pytest
 
 from tests.core.books import raw
 from tests.tools.archives import HOUR_MS, Fleet, S, book, market, whole_minute
-from workers.core.bookhash import Verdict
-from workers.core.cadence import Phase
+from workers.core.books.bookhash import Verdict
 from workers.core.errors import NeedsAPerson
-from workers.core.evidence import State
-from workers.core.markets import Market
+from workers.core.polling.cadence import Phase
+from workers.core.reading.evidence import State
+from workers.core.universe.markets import Market
 from workers.edge.reading.archive import open_archive
 from workers.edge.spool import reader as spool_reader
 

@@ -12,7 +12,7 @@ import pytest
 from tests.edge.reading.retired import release
 from tests.tools.archives import HOUR_MS, Fleet, S, market, whole_minute
 from workers.core.errors import NeedsAPerson
-from workers.core.evidence import Damaged, Offloaded, State
+from workers.core.reading.evidence import Damaged, Offloaded, State
 from workers.edge.reading.archive import open_archive
 
 SLUG = "btc-updown-5m-1"

@@ -8,9 +8,9 @@ from tests.core.told import TOKEN, Book
 from tests.edge.reading.test_stream import SLUG, Truth, begun
 from tests.tools.archives import HOUR_MS, Fleet, S, market, whole_minute
 from tests.tools.streams import MS, Streamer, told_market
-from workers.core.evidence import Answer, State
-from workers.core.framed import stem_of
-from workers.core.payloads import Hashed, hash_of
+from workers.core.books.payloads import Hashed, hash_of
+from workers.core.reading.evidence import Answer, State
+from workers.core.tables.framed import stem_of
 from workers.edge.reading.archive import Reader, open_archive
 from workers.edge.spool import locks
 

@@ -4,9 +4,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.core.books import raw
-from workers.core import rows
-from workers.core.answers import Answer
-from workers.core.messages import Book
+from workers.core.polling import rows
+from workers.core.polling.answers import Answer
+from workers.core.polling.messages import Book
 from workers.edge.reading.sheet import Sheet
 
 AT_MS = 1_776_326_400_000

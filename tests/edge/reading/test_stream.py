@@ -8,8 +8,8 @@ import pytest
 from tests.core.told import TOKEN, Book
 from tests.tools.archives import HOUR_MS, Fleet, S
 from tests.tools.streams import MS, Streamer, streamed, tell_of_others
-from workers.core.bookhash import Verdict, verdict
-from workers.core.evidence import Damaged, State
+from workers.core.books.bookhash import Verdict, verdict
+from workers.core.reading.evidence import Damaged, State
 from workers.edge.reading.archive import open_archive
 from workers.edge.spool import locks
 from workers.edge.spool import reader as spool_reader

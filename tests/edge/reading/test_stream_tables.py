@@ -9,9 +9,9 @@ from tests.core.told import MARKET, TOKEN, event
 from tests.edge.reading.retired import release
 from tests.edge.reading.test_stream import SLUG, begun
 from tests.tools.archives import HOUR_MS, Fleet, S
-from workers.core.book import hash_verdict
-from workers.core.bookhash import Verdict
-from workers.core.evidence import Answer, Damaged, State
+from workers.core.books.book import hash_verdict
+from workers.core.books.bookhash import Verdict
+from workers.core.reading.evidence import Answer, Damaged, State
 from workers.edge.reading.archive import Reader, open_archive
 from workers.edge.spool import locks
 

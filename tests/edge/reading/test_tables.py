@@ -8,9 +8,9 @@ import pytest
 
 from tests.edge.reading.retired import release
 from tests.tools.archives import HOUR_MS, Fleet, S, market, whole_minute
-from workers.core.book import hash_verdict, of_values
-from workers.core.bookhash import Verdict
-from workers.core.evidence import Damaged, Offloaded, State
+from workers.core.books.book import hash_verdict, of_values
+from workers.core.books.bookhash import Verdict
+from workers.core.reading.evidence import Damaged, Offloaded, State
 from workers.edge.reading.archive import open_archive
 from workers.edge.spool import locks
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.crash import oracle, workload
 from tests.crash.workload import BOOKS, FIRST_DUE_MS, LEDGER, MARKET, RUN, WORKER, WRITER
-from workers.core.manifests import SegmentManifest
+from workers.core.archive.manifests import SegmentManifest
 from workers.edge.spool import reader
 from workers.edge.spool.directory import DataDir
 from workers.edge.spool.recorder import Limits, Recorder

@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from workers.core.heartbeats import Crash, Heartbeat
-from workers.core.looks import Spool
-from workers.core.manifests import Ticket, encode
-from workers.core.universe import Universe
+from workers.core.archive.manifests import Ticket, encode
+from workers.core.health.heartbeats import Crash, Heartbeat
+from workers.core.health.looks import Spool
+from workers.core.universe.universe import Universe
 from workers.edge.durable import read_regular
 from workers.edge.spool import state
 from workers.edge.spool.census import STATE_MAX_FILES, UNREAD_MAX, Census

@@ -5,9 +5,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from workers.core.disk import DiskSeen, Sample
-from workers.core.manifests import Writer
-from workers.core.reports import DiskManifest
+from workers.core.archive.manifests import Writer
+from workers.core.health.disk import DiskSeen, Sample
+from workers.core.health.reports import DiskManifest
 from workers.edge import durable
 from workers.edge.spool.directory import DataDir
 from workers.edge.spool.journal import Journal, disk_history

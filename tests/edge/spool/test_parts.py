@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.tools.archives import HOUR_MS, Fleet, S, market
-from workers.core.coverage import judge
+from workers.core.archive.segments import MANIFEST_SUFFIX, segment_name
+from workers.core.coverage.coverage import judge
 from workers.core.instants import MS_PER_HOUR
-from workers.core.segments import MANIFEST_SUFFIX, segment_name
 from workers.edge.spool import archive, locks, parts
 from workers.edge.spool.directory import DataDir
 

@@ -8,7 +8,7 @@ import pytest
 from tests.crash.workload import BOOKS, WORKER
 from tests.edge.spool.bench import books_of
 from workers.core.errors import NeedsAPerson, Temporary
-from workers.core.heartbeats import Guard, Heartbeat
+from workers.core.health.heartbeats import Guard, Heartbeat
 from workers.edge.spool import locks, publish, reader, state, tickets
 from workers.edge.spool.directory import SOCKET_PATH_MAX_BYTES, DataDir
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.crash import oracle
 from tests.edge.spool.bench import WALL_NS, Bench, books_of
-from workers.core.manifests import Head, encode
+from workers.core.archive.manifests import Head, encode
 from workers.edge.spool.directory import DataDir
 from workers.edge.spool.publish import load_head
 

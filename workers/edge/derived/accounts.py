@@ -12,12 +12,18 @@ from pathlib import Path
 
 import msgspec
 
-from workers.core.coverage import MarketCoverage
+from workers.core.archive.labels import SUFFIX, Label, read_label, stretch_of
+from workers.core.archive.segments import (
+    MANIFEST_SUFFIX,
+    ROOTS,
+    SegmentName,
+    parse_name,
+    segment_folder,
+)
+from workers.core.coverage.coverage import MarketCoverage
 from workers.core.errors import Refused
 from workers.core.instants import MS_PER_HOUR, ms_text, parse_utc
-from workers.core.labels import SUFFIX, Label, read_label, stretch_of
-from workers.core.segments import MANIFEST_SUFFIX, ROOTS, SegmentName, parse_name, segment_folder
-from workers.core.table_manifests import Source
+from workers.core.tables.manifests import Source
 from workers.edge.derived import hours, shelf
 from workers.edge.derived.source import hour_of
 from workers.edge.spool import archive

@@ -13,14 +13,14 @@ from itertools import groupby
 
 import msgspec
 
+from workers.core.archive.story import ManifestMarket
+from workers.core.books.states import States
 from workers.core.instants import utc_text
-from workers.core.normalizing import BadRow, BooksReader
-from workers.core.retelling import Reader, stats_row
-from workers.core.states import States
-from workers.core.story import ManifestMarket
-from workers.core.stream_reading import FramesReader, Voucher
-from workers.core.table_manifests import Source, TableManifest, covered, table_name
-from workers.core.tables import SPARSE, TABLES, TABLES_OF_KIND
+from workers.core.tables.events import FramesReader, Voucher
+from workers.core.tables.manifests import Source, TableManifest, covered, table_name
+from workers.core.tables.normalizing import BadRow, BooksReader
+from workers.core.tables.retelling import Reader, stats_row
+from workers.core.tables.tables import SPARSE, TABLES, TABLES_OF_KIND
 from workers.edge import parquet
 from workers.edge.derived import shelf, source
 from workers.edge.derived.drafts import RUN_BYTES, Draft

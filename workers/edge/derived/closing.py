@@ -15,10 +15,10 @@ from collections.abc import Collection, Container, Iterator, Sequence
 
 import msgspec
 
+from workers.core.archive.labels import SUFFIX, Label, read_label, stretch_of
+from workers.core.archive.segments import parse_name
 from workers.core.errors import Refused
 from workers.core.instants import MS_PER_HOUR
-from workers.core.labels import SUFFIX, Label, read_label, stretch_of
-from workers.core.segments import parse_name
 from workers.edge.derived import accounts, hours, shelf
 from workers.edge.derived.accounts import Away
 from workers.edge.derived.shelf import Batch

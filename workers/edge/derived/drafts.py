@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from workers.core.columns import Table
-from workers.core.table_manifests import Source
+from workers.core.tables.columns import Table
+from workers.core.tables.manifests import Source
 from workers.edge import durable, parquet
 from workers.edge.derived.merging import merged
 

@@ -11,10 +11,10 @@ from collections.abc import Container
 
 import msgspec
 
-from workers.core.gaps import rows_of, sums_of
+from workers.core.coverage.gaps import rows_of, sums_of
 from workers.core.instants import utc_text
-from workers.core.table_manifests import TableManifest, table_name
-from workers.core.tables import GAPS
+from workers.core.tables.manifests import TableManifest, table_name
+from workers.core.tables.tables import GAPS
 from workers.edge.derived import accounts, mending, shelf
 from workers.edge.derived.accounts import Account
 from workers.edge.derived.drafts import Draft

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 
 import msgspec
 
+from workers.core.archive.segments import OPEN_SUFFIX, SegmentName, parse_name
 from workers.core.instants import MS_PER_HOUR, parse_utc
-from workers.core.segments import OPEN_SUFFIX, SegmentName, parse_name
-from workers.core.table_manifests import DATA_SUFFIX
-from workers.core.tables import TABLES
+from workers.core.tables.manifests import DATA_SUFFIX
+from workers.core.tables.tables import TABLES
 from workers.edge.derived import shelf
 from workers.edge.spool import tickets
 from workers.edge.spool.directory import DataDir

@@ -14,17 +14,17 @@ from pathlib import Path
 
 import msgspec
 
+from workers.core.books.payloads import Hashed, hash_of
 from workers.core.errors import Refused
 from workers.core.instants import utc_text
-from workers.core.payloads import Hashed, hash_of
-from workers.core.table_manifests import (
+from workers.core.tables.manifests import (
     DATA_SUFFIX,
     Source,
     TableManifest,
     closure,
     table_name,
 )
-from workers.core.tables import TABLES, TABLES_OF_KIND
+from workers.core.tables.tables import TABLES, TABLES_OF_KIND
 from workers.edge import durable
 from workers.edge.derived import shelf
 from workers.edge.derived.build import drafts_of, facts_of, read_all

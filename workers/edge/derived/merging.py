@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from workers.core.columns import Table
+from workers.core.tables.columns import Table
 from workers.edge import parquet
 
 Key = tuple[Any, ...]

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import msgspec
 
+from workers.core.archive.manifests import Ticket, encode
 from workers.core.instants import parse_utc
-from workers.core.manifests import Ticket, encode
-from workers.core.table_manifests import (
+from workers.core.tables.manifests import (
     DATA_SUFFIX,
     MANIFEST_SUFFIX,
     ROOT,
@@ -25,7 +25,7 @@ from workers.core.table_manifests import (
     read_manifest,
     table_folder,
 )
-from workers.core.tables import TABLES
+from workers.core.tables.tables import TABLES
 from workers.edge import durable
 from workers.edge.spool import tickets
 from workers.edge.spool.directory import DataDir

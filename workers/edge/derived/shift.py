@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from workers.core.errors import OrderbooksError, Refused
-from workers.core.table_manifests import TableManifest
+from workers.core.tables.manifests import TableManifest
 from workers.edge.derived import hours, shelf, source
 from workers.edge.derived.hours import Untidy
 from workers.edge.derived.shelf import Batch

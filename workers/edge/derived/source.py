@@ -11,10 +11,10 @@ from pathlib import Path
 
 import msgspec
 
+from workers.core.archive.manifests import SegmentManifest, Ticket, read_manifest
+from workers.core.archive.segments import MANIFEST_SUFFIX
 from workers.core.errors import Refused
 from workers.core.instants import MS_PER_HOUR, parse_utc
-from workers.core.manifests import SegmentManifest, Ticket, read_manifest
-from workers.core.segments import MANIFEST_SUFFIX
 from workers.edge import durable
 from workers.edge.deflate import BadStream, unpacked
 from workers.edge.spool.directory import DataDir

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from workers.core.archive.segments import parse_name
 from workers.core.errors import Refused
-from workers.core.segments import parse_name
 from workers.edge.derived import hours, source
 from workers.edge.spool import labels, tickets
 from workers.edge.spool.directory import DataDir

@@ -8,13 +8,13 @@ Never     writes
 
 import msgspec
 
+from workers.core.archive.runs import points_of
+from workers.core.archive.segments import MANIFEST_SUFFIX, ROOTS
 from workers.core.causes import OK
-from workers.core.gate import Cut, cut_text, cuts
+from workers.core.coverage.lives import Life
+from workers.core.health.reports import HealthManifest
 from workers.core.instants import utc_text
-from workers.core.lives import Life
-from workers.core.reports import HealthManifest
-from workers.core.runs import points_of
-from workers.core.segments import MANIFEST_SUFFIX, ROOTS
+from workers.core.soak.gate import Cut, cut_text, cuts
 from workers.edge.reading.folders import hour_folder
 from workers.edge.soaking.account import NS_PER_MS, Span, accounted, gathered_of, rows_of
 from workers.edge.spool import reader

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workers import VERSION
-from workers.core import gate
-from workers.core.gate import Command, Gate, Step
+from workers.core.archive.manifests import encode
 from workers.core.instants import compact_text, utc_text
-from workers.core.manifests import encode
+from workers.core.soak import gate
+from workers.core.soak.gate import Command, Gate, Step
 from workers.edge import commands, durable
 from workers.edge.commands import Ran
 from workers.edge.spool.directory import DataDir

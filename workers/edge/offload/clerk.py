@@ -8,9 +8,9 @@ Fails     Temporary when the disk refuses: nothing may follow from what is not w
 
 import msgspec
 
+from workers.core.archive.manifests import encode
 from workers.core.errors import Temporary
-from workers.core.manifests import encode
-from workers.core.offload import DrillManifest, RetentionManifest, UploadManifest
+from workers.core.offload.offload import DrillManifest, RetentionManifest, UploadManifest
 from workers.edge import durable
 from workers.edge.spool.directory import DataDir
 from workers.edge.spool.recorder import Recorder, Stream

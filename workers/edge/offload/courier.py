@@ -16,12 +16,12 @@ from typing import TypeVar
 
 import msgspec
 
-from workers.core import rclone, rclone_places
 from workers.core.errors import Refused
-from workers.core.offload import CommandRow, Found
-from workers.core.rclone import Ended, Tuning
-from workers.core.rclone_failures import Failure, failure_of
-from workers.core.rclone_places import Place
+from workers.core.offload import rclone, rclone_places
+from workers.core.offload.offload import CommandRow, Found
+from workers.core.offload.rclone import Ended, Tuning
+from workers.core.offload.rclone_failures import Failure, failure_of
+from workers.core.offload.rclone_places import Place
 from workers.edge.remote import Rclone
 
 Result = TypeVar("Result")

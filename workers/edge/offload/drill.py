@@ -18,10 +18,10 @@ from pathlib import Path
 
 import msgspec
 
+from workers.core.archive.manifests import encode
+from workers.core.archive.segments import MANIFEST_SUFFIX
 from workers.core.errors import Refused
-from workers.core.manifests import encode
-from workers.core.segments import MANIFEST_SUFFIX
-from workers.core.tables import TABLES
+from workers.core.tables.tables import TABLES
 from workers.edge.offload.courier import Courier, Job, Said
 from workers.edge.spool import outbox, tables
 from workers.edge.spool.directory import DataDir

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from workers.core.settings import Offload
+from workers.core.settings.settings import Offload
 from workers.edge import durable
 from workers.edge.offload.courier import Job, Result
 from workers.edge.offload.hiring import Crew, hired

@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 
 from workers.core.errors import NeedsAPerson
-from workers.core.offload import UploadManifest
-from workers.core.rclone import Tuning
-from workers.core.settings import Offload
+from workers.core.offload.offload import UploadManifest
+from workers.core.offload.rclone import Tuning
+from workers.core.settings.settings import Offload
 from workers.edge import remote as programs
 from workers.edge.credentials import runtime_config
 from workers.edge.offload.courier import Courier

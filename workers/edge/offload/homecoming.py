@@ -15,11 +15,12 @@ from collections.abc import Callable
 
 import msgspec
 
+from workers.core.archive.segments import MANIFEST_SUFFIX
 from workers.core.errors import NeedsAPerson, Temporary
 from workers.core.instants import MS_PER_HOUR, ms_text
-from workers.core.offload import HASH_TYPES, Found
-from workers.core.rclone_failures import Failure
-from workers.core.restores import (
+from workers.core.offload.offload import HASH_TYPES, Found
+from workers.core.offload.rclone_failures import Failure
+from workers.core.offload.restores import (
     MARKER,
     Asked,
     Item,
@@ -31,7 +32,6 @@ from workers.core.restores import (
     tables_of,
     with_context,
 )
-from workers.core.segments import MANIFEST_SUFFIX
 from workers.edge.offload import ledger
 from workers.edge.offload.courier import Courier, Said
 from workers.edge.offload.foreground import batches, finished

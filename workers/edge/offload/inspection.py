@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from workers.core.offload import BY_DOWNLOAD, Facts, Found, Judged, judged
+from workers.core.offload.offload import BY_DOWNLOAD, Facts, Found, Judged, judged
 from workers.edge.offload.courier import Courier, Job, Said
 from workers.edge.offload.foreground import batches
 

@@ -13,14 +13,14 @@ from typing import TypeVar
 
 import msgspec
 
-from workers.core.manifests import read_manifest
-from workers.core.offload import (
+from workers.core.archive.manifests import read_manifest
+from workers.core.archive.segments import MANIFEST_SUFFIX, OPEN_SUFFIX, ROOTS
+from workers.core.offload.offload import (
     DrillManifest,
     GoneRow,
     RetentionManifest,
     UploadManifest,
 )
-from workers.core.segments import MANIFEST_SUFFIX, OPEN_SUFFIX, ROOTS
 from workers.edge.spool import reader
 from workers.edge.spool.directory import DataDir
 

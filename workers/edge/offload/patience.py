@@ -7,9 +7,9 @@ Promises  one condition for a cause as long as it lasts; the first success ends 
 from collections.abc import Callable
 from typing import Any
 
-from workers.core.heartbeats import Condition
-from workers.core.pauses import pause_s
-from workers.core.rclone_failures import REMOTE_CAUSES, Failure
+from workers.core.health.heartbeats import Condition
+from workers.core.offload.pauses import pause_s
+from workers.core.offload.rclone_failures import REMOTE_CAUSES, Failure
 from workers.edge.world import World
 
 NS_PER_S = 1_000_000_000

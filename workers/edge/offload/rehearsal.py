@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-from workers.core.manifests import encode, read_manifest
-from workers.core.offload import Facts, facts_of
-from workers.core.settings import Offload
+from workers.core.archive.manifests import encode, read_manifest
+from workers.core.offload.offload import Facts, facts_of
+from workers.core.settings.settings import Offload
 from workers.edge import durable
 from workers.edge.offload.courier import Courier, Job, Said
 from workers.edge.offload.foreground import batches

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from workers.core.instants import utc_text
-from workers.core.offload import Facts, FileRow, Found, Judged, UploadManifest, judged
+from workers.core.offload.offload import Facts, FileRow, Found, Judged, UploadManifest, judged
 from workers.edge.offload.courier import Courier, Job, Said
 from workers.edge.spool import outbox, reader
 from workers.edge.spool.directory import DataDir

@@ -9,8 +9,8 @@ from collections import Counter
 
 import msgspec
 
-from workers.core.heartbeats import Heartbeat
-from workers.core.offload import DrillManifest, RetentionManifest, UploadManifest
+from workers.core.health.heartbeats import Heartbeat
+from workers.core.offload.offload import DrillManifest, RetentionManifest, UploadManifest
 from workers.edge.offload import foreground, ledger
 from workers.edge.spool import locks, state, tickets
 from workers.edge.spool.directory import DataDir

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 import msgspec
 
 from workers.core.instants import utc_text
-from workers.core.offload import GoneRow, Judged, RetentionManifest
-from workers.core.retention import Plan
+from workers.core.offload.offload import GoneRow, Judged, RetentionManifest
+from workers.core.offload.retention import Plan
 from workers.edge.offload.courier import Courier, Job, Said
 from workers.edge.offload.shipment import proven
 from workers.edge.spool import outbox

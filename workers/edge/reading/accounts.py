@@ -12,11 +12,11 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from workers.core.coverage import MarketCoverage, written_ms
-from workers.core.covers import NOT_WRITTEN
+from workers.core.archive.segments import MANIFEST_SUFFIX, ROOTS, parse_name
+from workers.core.coverage.coverage import MarketCoverage, written_ms
+from workers.core.coverage.plans import DueTicks, Known
 from workers.core.instants import MS_PER_HOUR
-from workers.core.plans import DueTicks, Known
-from workers.core.segments import MANIFEST_SUFFIX, ROOTS, parse_name
+from workers.core.stream.covers import NOT_WRITTEN
 from workers.edge.offload import ledger
 from workers.edge.reading.findings import Findings
 from workers.edge.reading.folders import Folders, hour_folder, hour_of
@@ -35,7 +35,7 @@ class _Account(msgspec.Struct, frozen=True):
     now_ms: int
 
     def written_ms(self, known: Known) -> int:
-        """As `core.coverage.written_ms`."""
+        """As `core.coverage.coverage.written_ms`."""
         return written_ms(known, self.judge.lives, self.now_ms)
 
 

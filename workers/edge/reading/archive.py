@@ -25,12 +25,12 @@ from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from workers.core.coverage import MarketCoverage
+from workers.core.coverage.coverage import MarketCoverage
 from workers.core.errors import NeedsAPerson
-from workers.core.evidence import Answer, Change, Trade, trade_of
 from workers.core.instants import MS_PER_HOUR
-from workers.core.moments import Moment, moment_ns, outcome_at, settled
-from workers.core.stream_coverage import MarketStream, market_stream
+from workers.core.reading.evidence import Answer, Change, Trade, trade_of
+from workers.core.reading.moments import Moment, moment_ns, outcome_at, settled
+from workers.core.stream.coverage import MarketStream, market_stream
 from workers.edge.reading.accounts import Accounts
 from workers.edge.reading.both import Both
 from workers.edge.reading.catalogue import Catalogue, Subject

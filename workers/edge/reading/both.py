@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 import msgspec
 
-from workers.core.bookhash import Verdict
-from workers.core.course import Course
-from workers.core.covers import StreamGap, TokenCovers, clipped
-from workers.core.evidence import FRESH_INTERVALS, STREAM, Answer, Offloaded, State
+from workers.core.books.bookhash import Verdict
 from workers.core.instants import MS_PER_HOUR, NS_PER_MS
+from workers.core.reading.evidence import FRESH_INTERVALS, STREAM, Answer, Offloaded, State
+from workers.core.stream.course import Course
+from workers.core.stream.covers import StreamGap, TokenCovers, clipped
 from workers.edge.reading.catalogue import Subject
 from workers.edge.reading.findings import Findings, OnDamage
 from workers.edge.reading.sights import Sights, Token

@@ -12,12 +12,12 @@ from itertools import zip_longest
 
 import msgspec
 
+from workers.core.archive.segments import MANIFEST_SUFFIX, OPEN_SUFFIX, ROOTS, parse_name
+from workers.core.coverage.plans import Known, Plans
 from workers.core.instants import MS_PER_HOUR
-from workers.core.markets import Market
-from workers.core.plans import Known, Plans
-from workers.core.segments import MANIFEST_SUFFIX, OPEN_SUFFIX, ROOTS, parse_name
-from workers.core.slugs import Window
-from workers.core.universe import Universe, read_universe
+from workers.core.universe.markets import Market
+from workers.core.universe.slugs import Window
+from workers.core.universe.universe import Universe, read_universe
 from workers.edge.reading.findings import Findings
 from workers.edge.reading.folders import Folders, hour_folder, hour_of
 from workers.edge.reading.vault import Held, Vault, stamp_of

@@ -8,7 +8,7 @@ Fails     Damaged, Offloaded
 from collections.abc import Iterable
 from typing import Literal
 
-from workers.core.evidence import Damaged, Offloaded
+from workers.core.reading.evidence import Damaged, Offloaded
 
 OnDamage = Literal["raise", "label"]
 _OFFLOADED = "offloaded"

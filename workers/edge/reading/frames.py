@@ -1,4 +1,4 @@
-"""What `books` tells of a market as one Arrow table: columns of `core.framed`.
+"""What `books` tells of a market as one Arrow table: columns of `core.tables.framed`.
 
     polars.from_arrow(reader.frame("btc-updown-5m-1776326400", "open", "close"))
 
@@ -19,15 +19,15 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from workers.core.bookhash import Verdict
-from workers.core.canvas import Gap
-from workers.core.columns import BOOKS
-from workers.core.covers import StreamGap, clipped
-from workers.core.evidence import POLLS, STREAM, Answer, Intervals, Sighting, State, judged
-from workers.core.framed import FRAME, OWN, TOLD, stem_of, stream_row
-from workers.core.normalizing import BooksReader
-from workers.core.plans import Known
-from workers.core.story import ManifestMarket
+from workers.core.archive.story import ManifestMarket
+from workers.core.books.bookhash import Verdict
+from workers.core.coverage.canvas import Gap
+from workers.core.coverage.plans import Known
+from workers.core.reading.evidence import POLLS, STREAM, Answer, Intervals, Sighting, State, judged
+from workers.core.stream.covers import StreamGap, clipped
+from workers.core.tables.columns import BOOKS
+from workers.core.tables.framed import FRAME, OWN, TOLD, stem_of, stream_row
+from workers.core.tables.normalizing import BooksReader
 from workers.edge.reading.both import Both, Part
 from workers.edge.reading.catalogue import Subject
 from workers.edge.reading.findings import Findings

@@ -11,10 +11,10 @@ from typing import Literal
 
 import msgspec
 
-from workers.core import bookhash
+from workers.core.archive.manifests import SegmentManifest
+from workers.core.archive.runs import Run
+from workers.core.books import bookhash
 from workers.core.instants import MS_PER_HOUR
-from workers.core.manifests import SegmentManifest
-from workers.core.runs import Run
 from workers.edge.reading.findings import Findings
 from workers.edge.reading.folders import Folders, hour_of
 from workers.edge.reading.sheet import Row, Rows, Spot

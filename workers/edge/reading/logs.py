@@ -12,11 +12,9 @@ from operator import itemgetter
 
 import msgspec
 
-from workers.core import ledger
-from workers.core.instants import MS_PER_HOUR
-from workers.core.manifests import SegmentManifest
-from workers.core.reprints import ledger_row
-from workers.core.segments import (
+from workers.core.archive import ledger
+from workers.core.archive.manifests import SegmentManifest
+from workers.core.archive.segments import (
     DATA_SUFFIX,
     MANIFEST_DRAFT_SUFFIX,
     MANIFEST_SUFFIX,
@@ -25,7 +23,9 @@ from workers.core.segments import (
     SegmentName,
     parse_name,
 )
-from workers.core.stream_tables import TURNS
+from workers.core.instants import MS_PER_HOUR
+from workers.core.tables.reprints import ledger_row
+from workers.core.tables.stream import TURNS
 from workers.edge.reading.findings import Findings
 from workers.edge.reading.folders import Folders, hour_folder, hour_of
 from workers.edge.reading.leaves import Source

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from workers.core.frames import FrameRow, read_frame_row
-from workers.core.reprints import Line, line_of, tick, trade
-from workers.core.stream_tables import CHANGES, SNAPSHOTS, TICKS, TRADES
+from workers.core.stream.frames import FrameRow, read_frame_row
+from workers.core.tables.reprints import Line, line_of, tick, trade
+from workers.core.tables.stream import CHANGES, SNAPSHOTS, TICKS, TRADES
 from workers.edge.reading.findings import Findings
 from workers.edge.reading.shelf import Piece
 from workers.edge.reading.tables import Frame, Tables

@@ -9,8 +9,8 @@ Never     writes
 
 from workers.core.errors import NeedsAPerson
 from workers.core.instants import MS_PER_HOUR
-from workers.core.moments import Designation, Moment, designation_of, is_relative, moment_ns
-from workers.core.slugs import start_of
+from workers.core.reading.moments import Designation, Moment, designation_of, is_relative, moment_ns
+from workers.core.universe.slugs import start_of
 from workers.edge.reading.catalogue import Catalogue, Epoch, Subject
 from workers.edge.reading.findings import Findings
 from workers.edge.reading.folders import hour_of

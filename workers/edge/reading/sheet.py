@@ -14,16 +14,16 @@ from typing import Protocol
 
 import msgspec
 
-from workers.core import story
-from workers.core.book import Book
-from workers.core.bookhash import Verdict
-from workers.core.runs import Run, Runs
-from workers.core.story import Told
+from workers.core.archive import story
+from workers.core.archive.runs import Run, Runs
+from workers.core.archive.story import Told
+from workers.core.books.book import Book
+from workers.core.books.bookhash import Verdict
 
 _VERDICTS = {each.value.encode(): each for each in Verdict}
-# Envelopes as `core.rows` writes them; any other spelling is read by the decoder. Times that do
-# not fit into 63 bits are none. Texts end at the next quote (`_head` sees to escaped ones): to look
-# for two bytes at once takes three times as long.
+# Envelopes as `core.polling.rows` writes them; any other spelling is read by the decoder. Times
+# that do not fit into 63 bits are none. Texts end at the next quote (`_head` sees to escaped ones):
+# to look for two bytes at once takes three times as long.
 _HEAD = re.compile(
     rb'\{"due_ms":(\d{1,18}),"collected_at_utc":"[^"]*","send_wall_ns":([1-8]?\d{1,18}),'
     rb'"recv_wall_ns":([1-8]?\d{1,18}),"send_mono_ns":-?\d+,"recv_mono_ns":-?\d+,'
@@ -221,7 +221,7 @@ class Sheet:
 
     def onward(self) -> Callable[[Spot], Row]:
         """What gives rows with their books: who reads on needs those behind it as well."""
-        from workers.core.strips import Strip  # noqa: PLC0415 - numpy takes 20 MB and 0.1 s
+        from workers.core.books.strips import Strip  # noqa: PLC0415 - numpy takes 20 MB and 0.1 s
 
         book = Strip(self._rows).book
         return lambda spot: self._row(spot, book)

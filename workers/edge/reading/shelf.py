@@ -12,9 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from workers.core.instants import MS_PER_HOUR, parse_utc
-from workers.core.manifests import SegmentManifest
-from workers.core.segments import (
+from workers.core.archive.manifests import SegmentManifest
+from workers.core.archive.segments import (
     DATA_SUFFIX,
     MANIFEST_DRAFT_SUFFIX,
     MANIFEST_SUFFIX,
@@ -24,6 +23,7 @@ from workers.core.segments import (
     parse_name,
     safe_subject,
 )
+from workers.core.instants import MS_PER_HOUR, parse_utc
 from workers.edge.reading.findings import Findings
 from workers.edge.reading.folders import Folders, hour_folder
 from workers.edge.reading.vault import Vault

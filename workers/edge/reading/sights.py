@@ -13,10 +13,12 @@ from collections.abc import Iterator
 
 import msgspec
 
-from workers.core.book import Book, BookReader
-from workers.core.canvas import Gap, mask_of
+from workers.core.books.book import Book, BookReader
+from workers.core.coverage.canvas import Gap, mask_of
+from workers.core.coverage.plans import DueTicks, Known
 from workers.core.errors import Refused
-from workers.core.evidence import (
+from workers.core.instants import MS_PER_HOUR
+from workers.core.reading.evidence import (
     Answer,
     Intervals,
     Provenance,
@@ -25,8 +27,6 @@ from workers.core.evidence import (
     causes_text,
     judged,
 )
-from workers.core.instants import MS_PER_HOUR
-from workers.core.plans import DueTicks, Known
 from workers.edge.reading.accounts import Accounts
 from workers.edge.reading.catalogue import Catalogue, Subject
 from workers.edge.reading.findings import Findings, OnDamage

@@ -12,17 +12,17 @@ from collections.abc import Iterator
 
 import msgspec
 
-from workers.core.amounts import Inexact, micros
-from workers.core.book import Book, BookReader
-from workers.core.bookhash import Verdict
-from workers.core.course import PROVEN, Course, Stand
-from workers.core.covers import StreamGap
+from workers.core.books.amounts import Inexact, micros
+from workers.core.books.book import Book, BookReader
+from workers.core.books.bookhash import Verdict
 from workers.core.errors import Refused
-from workers.core.evidence import STREAM, Answer, Change, Provenance, State
-from workers.core.frames import FrameRow, read_frame, read_frame_row
 from workers.core.instants import NS_PER_MS
-from workers.core.reprints import Reprint
-from workers.core.stream_tables import CHANGES, SNAPSHOTS, TRADES
+from workers.core.reading.evidence import STREAM, Answer, Change, Provenance, State
+from workers.core.stream.course import PROVEN, Course, Stand
+from workers.core.stream.covers import StreamGap
+from workers.core.stream.frames import FrameRow, read_frame, read_frame_row
+from workers.core.tables.reprints import Reprint
+from workers.core.tables.stream import CHANGES, SNAPSHOTS, TRADES
 from workers.edge.reading.catalogue import Subject
 from workers.edge.reading.findings import Findings
 from workers.edge.reading.leaves import Leaves

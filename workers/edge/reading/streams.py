@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from workers.core.course import Course, Place, Stand
-from workers.core.covers import Covered, Covers, TokenCovers
-from workers.core.frames import FrameRow, read_frame_row
+from workers.core.archive.ledger import Row
 from workers.core.instants import MS_PER_HOUR, NS_PER_MS
-from workers.core.ledger import Row
-from workers.core.reprints import Line, Lost, printed, without
-from workers.core.tails import Tails
+from workers.core.stream.course import Course, Place, Stand
+from workers.core.stream.covers import Covered, Covers, TokenCovers
+from workers.core.stream.frames import FrameRow, read_frame_row
+from workers.core.stream.tails import Tails
+from workers.core.tables.reprints import Line, Lost, printed, without
 from workers.edge.reading.catalogue import Subject
 from workers.edge.reading.findings import Findings
 from workers.edge.reading.folders import hour_of

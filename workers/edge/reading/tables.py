@@ -16,15 +16,15 @@ from typing import Any
 
 import msgspec
 
-from workers.core.book import Book, with_hash
-from workers.core.bookhash import Verdict
-from workers.core.columns import BOOKS, Table
+from workers.core.archive.manifests import SegmentManifest
+from workers.core.archive.runs import Run, Runs
+from workers.core.archive.story import ManifestMarket
+from workers.core.books.book import Book, with_hash
+from workers.core.books.bookhash import Verdict
+from workers.core.books.ladders import ladder_of
 from workers.core.errors import Refused
-from workers.core.ladders import ladder_of
-from workers.core.manifests import SegmentManifest
-from workers.core.runs import Run, Runs
-from workers.core.story import ManifestMarket
-from workers.core.table_manifests import (
+from workers.core.tables.columns import BOOKS, Table
+from workers.core.tables.manifests import (
     MANIFEST_SUFFIX,
     TableManifest,
     in_force,

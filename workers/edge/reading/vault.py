@@ -18,9 +18,9 @@ from typing import Literal
 
 import msgspec
 
-from workers.core.manifests import SegmentManifest, read_manifest
-from workers.core.proofs import examine_place
-from workers.core.segments import MANIFEST_SUFFIX, parse_name, scan_rows
+from workers.core.archive.manifests import SegmentManifest, read_manifest
+from workers.core.archive.proofs import examine_place
+from workers.core.archive.segments import MANIFEST_SUFFIX, parse_name, scan_rows
 from workers.edge import deflate
 from workers.edge.offload import ledger
 from workers.edge.reading.findings import Findings

@@ -11,10 +11,10 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from workers.core.errors import NeedsAPerson
-from workers.core.evidence import State
 from workers.core.instants import NS_PER_MS
-from workers.core.moments import is_relative, moment_ns, settled
-from workers.core.replay import Scene, scene_of
+from workers.core.reading.evidence import State
+from workers.core.reading.moments import is_relative, moment_ns, settled
+from workers.core.reading.replay import Scene, scene_of
 from workers.edge.reading.archive import Reader
 from workers.edge.reading.catalogue import Subject
 

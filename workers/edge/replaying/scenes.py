@@ -8,9 +8,9 @@ Never     writes
 
 from collections.abc import Iterator
 
-from workers.core.evidence import STREAM, Answer, State
 from workers.core.instants import MS_PER_HOUR, NS_PER_MS
-from workers.core.replay import Kind, Scene, merged, scene_of, with_silences
+from workers.core.reading.evidence import STREAM, Answer, State
+from workers.core.reading.replay import Kind, Scene, merged, scene_of, with_silences
 from workers.edge.reading.archive import Reader
 from workers.edge.reading.catalogue import Subject
 from workers.edge.reading.stream_sights import Fact

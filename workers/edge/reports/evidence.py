@@ -14,11 +14,13 @@ from typing import TypeVar
 import msgspec
 
 from workers import VERSION
-from workers.core import quality_parts
+from workers.core.archive.ledger import ClockStepped
+from workers.core.archive.segments import MANIFEST_SUFFIX, ROOTS, parse_name
 from workers.core.errors import NeedsAPerson
-from workers.core.ledger import ClockStepped
-from workers.core.looks import ClockSeen
-from workers.core.quality import (
+from workers.core.health.looks import ClockSeen
+from workers.core.reading.stretches import Stretch
+from workers.core.report import quality_parts
+from workers.core.report.quality import (
     Books,
     Clock,
     LegStream,
@@ -28,14 +30,12 @@ from workers.core.quality import (
     Step,
     Stream,
 )
-from workers.core.quality_commands import commands, stream_commands
-from workers.core.segments import MANIFEST_SUFFIX, ROOTS, parse_name
-from workers.core.stream_coverage import total
-from workers.core.stream_rows import Closed, Turned
-from workers.core.stretches import Stretch
-from workers.core.table_manifests import TableManifest
-from workers.core.token_stats import TokenStats
-from workers.core.turns import State
+from workers.core.report.quality_commands import commands, stream_commands
+from workers.core.report.token_stats import TokenStats
+from workers.core.stream.coverage import total
+from workers.core.stream.rows import Closed, Turned
+from workers.core.stream.turns import State
+from workers.core.tables.manifests import TableManifest
 from workers.edge import frames
 from workers.edge.reading.archive import NS_PER_MS, Reader, open_archive
 from workers.edge.reading.findings import Findings

@@ -17,8 +17,8 @@ from pathlib import Path
 import msgspec
 
 from workers.core.instants import compact_text, hour_parts
-from workers.core.stats import Sums
-from workers.core.token_stats import TOKEN_STATS, Tokens, TokenStats, Wanted, with_sums
+from workers.core.report.stats import Sums
+from workers.core.report.token_stats import TOKEN_STATS, Tokens, TokenStats, Wanted, with_sums
 from workers.edge import durable, frames
 from workers.edge.reports import stock
 from workers.edge.reports.stock import Market, Stock

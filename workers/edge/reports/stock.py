@@ -11,12 +11,12 @@ from collections.abc import Iterator
 
 import msgspec
 
+from workers.core.archive.segments import MANIFEST_SUFFIX, OPEN_SUFFIX, ROOTS, parse_name
+from workers.core.coverage.plans import DueTicks
 from workers.core.errors import NeedsAPerson, Refused
 from workers.core.instants import ms_text, parse_utc
-from workers.core.plans import DueTicks
-from workers.core.segments import MANIFEST_SUFFIX, OPEN_SUFFIX, ROOTS, parse_name
-from workers.core.stretches import Stretch
-from workers.core.table_manifests import TableManifest, covered
+from workers.core.reading.stretches import Stretch
+from workers.core.tables.manifests import TableManifest, covered
 from workers.edge.derived import shelf
 from workers.edge.reading.catalogue import Catalogue, Subject
 from workers.edge.reading.findings import Findings

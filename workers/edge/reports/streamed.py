@@ -9,8 +9,8 @@ Never     writes
 import msgspec
 
 from workers.core.instants import MS_PER_HOUR, NS_PER_MS
-from workers.core.stats import Spreads, Sums
-from workers.core.stream_stats import Fold, Span
+from workers.core.report.stats import Spreads, Sums
+from workers.core.report.stream_stats import Fold, Span
 from workers.edge.reading.catalogue import Subject
 from workers.edge.reading.findings import Findings
 from workers.edge.reading.folders import Folders

@@ -11,15 +11,15 @@ from functools import partial
 
 import msgspec
 
-from workers.core.coverage import MarketCoverage
+from workers.core.archive.ledger import Request, Row, Skipped, Started, read_row
+from workers.core.archive.manifests import SegmentManifest
+from workers.core.archive.segments import OPEN_SUFFIX
+from workers.core.coverage.coverage import MarketCoverage
+from workers.core.coverage.lives import FOREVER_MS
+from workers.core.coverage.plans import DueTicks
 from workers.core.instants import MS_PER_HOUR
-from workers.core.ledger import Request, Row, Skipped, Started, read_row
-from workers.core.lives import FOREVER_MS
-from workers.core.manifests import SegmentManifest
-from workers.core.plans import DueTicks
-from workers.core.segments import OPEN_SUFFIX
-from workers.core.soak_report import Account, Asked, Coverage, FirstCapture
-from workers.core.stats import percentile
+from workers.core.report.stats import percentile
+from workers.core.soak.report import Account, Asked, Coverage, FirstCapture
 from workers.edge.offload import ledger
 from workers.edge.spool import archive, reader, state
 from workers.edge.spool.archive import Gathered, Judge

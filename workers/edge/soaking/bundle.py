@@ -18,10 +18,10 @@ from typing import IO
 
 import msgspec
 
+from workers.core.archive.manifests import SegmentManifest, read_manifest
+from workers.core.archive.segments import MANIFEST_SUFFIX
 from workers.core.errors import Refused
-from workers.core.manifests import SegmentManifest, read_manifest
-from workers.core.segments import MANIFEST_SUFFIX
-from workers.core.soak_report import Evidence
+from workers.core.soak.report import Evidence
 from workers.edge.soaking import evidence
 from workers.edge.spool.directory import DataDir
 

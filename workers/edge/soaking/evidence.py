@@ -15,13 +15,13 @@ from pathlib import Path
 
 import msgspec
 
+from workers.core.archive.manifests import SegmentManifest, read_manifest
+from workers.core.archive.segments import DATA_SUFFIX, MANIFEST_SUFFIX, ROOTS
 from workers.core.instants import MS_PER_HOUR, ms_text
-from workers.core.manifests import SegmentManifest, read_manifest
-from workers.core.segments import DATA_SUFFIX, MANIFEST_SUFFIX, ROOTS
-from workers.core.soak_report import Archived, Evidence, Files, Upload
-from workers.core.stats import percentile
-from workers.core.table_manifests import TableManifest
-from workers.core.table_manifests import read_manifest as read_table
+from workers.core.report.stats import percentile
+from workers.core.soak.report import Archived, Evidence, Files, Upload
+from workers.core.tables.manifests import TableManifest
+from workers.core.tables.manifests import read_manifest as read_table
 from workers.edge import durable
 from workers.edge.offload import ledger
 from workers.edge.reading.folders import hour_folder

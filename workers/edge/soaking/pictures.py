@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from workers.core.reports import ProcessHealth
-from workers.core.soak import Sample
+from workers.core.health.reports import ProcessHealth
+from workers.core.soak.samples import Sample
 from workers.edge import drawing
 
 NS_PER_MS = 1_000_000

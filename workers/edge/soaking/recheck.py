@@ -10,9 +10,9 @@ Never     writes
 
 import msgspec
 
-from workers.core import gates
-from workers.core.soak import Begun
-from workers.core.soak_report import Facts, Report, shown_begun
+from workers.core.soak import gates
+from workers.core.soak.report import Facts, Report, shown_begun
+from workers.core.soak.samples import Begun
 from workers.edge.soaking import bundle, evidence, reporting, tape
 from workers.edge.soaking.account import accounted
 from workers.edge.soaking.tape import Told

@@ -11,13 +11,13 @@ import time
 import msgspec
 
 from workers import VERSION
-from workers.core import gates
+from workers.core.archive.manifests import encode
 from workers.core.errors import NeedsAPerson, Refused
 from workers.core.instants import utc_text
-from workers.core.manifests import encode
-from workers.core.soak import Begun, Sample
-from workers.core.soak_report import SCHEMA, Facts, Report, Verified
-from workers.core.soak_seen import Seen, seen_of
+from workers.core.soak import gates
+from workers.core.soak.report import SCHEMA, Facts, Report, Verified
+from workers.core.soak.samples import Begun, Sample
+from workers.core.soak.seen import Seen, seen_of
 from workers.edge import commands, durable
 from workers.edge.soaking import evidence, tape
 from workers.edge.soaking.account import Span
@@ -25,7 +25,7 @@ from workers.edge.soaking.tape import Told
 from workers.edge.spool.directory import DataDir
 
 NS_PER_MS = 1_000_000
-#: What a living worker may still hold in memory is not due yet (core.coverage).
+#: What a living worker may still hold in memory is not due yet (core.coverage.coverage).
 UNWRITTEN_MS = 60_000
 _report = msgspec.json.Decoder(Report)
 

@@ -9,11 +9,11 @@ Never     asks the network or a worker, or writes
 import time
 from pathlib import Path
 
-from workers.core.alerts import Active
-from workers.core.heartbeats import Heartbeat
-from workers.core.looks import FleetSeen, Queue
-from workers.core.reports import AlertsManifest, HealthManifest, ProcessHealth, Usage
-from workers.core.soak import Sample, WorkerSample
+from workers.core.health.alerts import Active
+from workers.core.health.heartbeats import Heartbeat
+from workers.core.health.looks import FleetSeen, Queue
+from workers.core.health.reports import AlertsManifest, HealthManifest, ProcessHealth, Usage
+from workers.core.soak.samples import Sample, WorkerSample
 from workers.edge import fleet
 from workers.edge.machine import Machine
 from workers.edge.spool import state, tickets

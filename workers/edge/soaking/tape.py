@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 
 from workers import VERSION
-from workers.core.manifests import Writer, read_manifest
-from workers.core.segments import MANIFEST_SUFFIX, OPEN_SUFFIX, ROOTS
-from workers.core.soak import Begun, Row, read_row
+from workers.core.archive.manifests import Writer, read_manifest
+from workers.core.archive.segments import MANIFEST_SUFFIX, OPEN_SUFFIX, ROOTS
+from workers.core.soak.samples import Begun, Row, read_row
 from workers.edge.spool import reader
 from workers.edge.spool.directory import DataDir
 from workers.edge.spool.recorder import Limits, Recorder, Stream

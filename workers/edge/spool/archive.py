@@ -15,16 +15,16 @@ from itertools import zip_longest
 
 import msgspec
 
-from workers.core import ledger, story
-from workers.core.coverage import MarketCoverage, Offloaded, Seen, answers_by_market, judge
+from workers.core.archive import ledger, story
+from workers.core.archive.labels import Acknowledged, Label, stretch_of
+from workers.core.archive.manifests import SegmentManifest
+from workers.core.archive.runs import Run, Runs
+from workers.core.archive.segments import DATA_SUFFIX, MANIFEST_SUFFIX
+from workers.core.coverage.coverage import MarketCoverage, Offloaded, Seen, answers_by_market, judge
+from workers.core.coverage.lives import NS_PER_MS, Lives
+from workers.core.coverage.plans import Known, Plans
 from workers.core.instants import MS_PER_HOUR
-from workers.core.labels import Acknowledged, Label, stretch_of
-from workers.core.lives import NS_PER_MS, Lives
-from workers.core.manifests import SegmentManifest
-from workers.core.plans import Known, Plans
-from workers.core.runs import Run, Runs
-from workers.core.segments import DATA_SUFFIX, MANIFEST_SUFFIX
-from workers.core.universe import Universe, read_universe
+from workers.core.universe.universe import Universe, read_universe
 from workers.edge.spool import labels
 from workers.edge.spool.directory import DataDir
 from workers.edge.spool.parts import LOADED, Part, lines_of, listed
@@ -69,7 +69,7 @@ class Judge:
         self._answers = answers_by_market(self.lives, owners)
 
     def judged(self, known: Known, *, from_ms: int, until_ms: int, gap_ms: int) -> MarketCoverage:
-        """As `core.coverage.judge`, of one of the markets."""
+        """As `core.coverage.coverage.judge`, of one of the markets."""
         return judge(
             known,
             self.gathered.seen(known.tokens),

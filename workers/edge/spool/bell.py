@@ -11,10 +11,10 @@ from typing import Protocol
 
 import msgspec
 
-from workers.core.alerts import Active, Finding, weigh
-from workers.core.conditions import ALERTS
+from workers.core.health.alerts import Active, Finding, weigh
+from workers.core.health.conditions import ALERTS
+from workers.core.health.reports import AlertsManifest
 from workers.core.instants import utc_text
-from workers.core.reports import AlertsManifest
 from workers.core.scrubbing import scrubbed
 from workers.edge.spool.census import read_state
 from workers.edge.spool.directory import DataDir

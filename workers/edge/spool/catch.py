@@ -8,14 +8,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from workers.core.answers import Answer
+from workers.core.archive.ledger import request_row
 from workers.core.causes import ABSENT, OK
-from workers.core.ledger import request_row
-from workers.core.markets import Market
-from workers.core.messages import Book, BooksAnswer, read_books
-from workers.core.polling import Batch, manifest_market
-from workers.core.rows import ENDPOINT, answer_head, books_row
-from workers.core.tracks import Track
+from workers.core.polling.answers import Answer
+from workers.core.polling.batches import Batch, manifest_market
+from workers.core.polling.messages import Book, BooksAnswer, read_books
+from workers.core.polling.rows import ENDPOINT, answer_head, books_row
+from workers.core.polling.tracks import Track
+from workers.core.universe.markets import Market
 from workers.edge.spool.diary import Diary
 from workers.edge.spool.recorder import Recorder, Stream
 

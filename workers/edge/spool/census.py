@@ -15,11 +15,11 @@ from typing import TypeVar
 
 import msgspec
 
-from workers.core.heartbeats import Crash, Heartbeat
-from workers.core.looks import Queue, Spool, Unread
-from workers.core.manifests import read_ticket
-from workers.core.segments import parse_name
-from workers.core.universe import Universe, read_universe
+from workers.core.archive.manifests import read_ticket
+from workers.core.archive.segments import parse_name
+from workers.core.health.heartbeats import Crash, Heartbeat
+from workers.core.health.looks import Queue, Spool, Unread
+from workers.core.universe.universe import Universe, read_universe
 from workers.edge import durable
 from workers.edge.spool.directory import QUEUES, DataDir
 from workers.edge.spool.state import STATE_MAX_BYTES, UNIVERSE_MAX_BYTES

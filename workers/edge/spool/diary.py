@@ -7,9 +7,17 @@ Promises  consecutive skipped ticks of one cause are one row; a run of skips is 
 
 from collections.abc import Sequence
 
-from workers.core.ledger import ClockStepped, Request, Row, Skipped, Started, Stopped, encode_row
-from workers.core.manifests import Writer
-from workers.core.skips import SkipRun
+from workers.core.archive.ledger import (
+    ClockStepped,
+    Request,
+    Row,
+    Skipped,
+    Started,
+    Stopped,
+    encode_row,
+)
+from workers.core.archive.manifests import Writer
+from workers.core.polling.skips import SkipRun
 from workers.edge.spool.recorder import Recorder, Stream
 
 NS_PER_MS = 1_000_000

@@ -8,9 +8,9 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from workers.core.archive.segments import DATA_SUFFIX, MANIFEST_SUFFIX, ROOTS, segment_folder
 from workers.core.errors import NeedsAPerson
-from workers.core.segments import DATA_SUFFIX, MANIFEST_SUFFIX, ROOTS, segment_folder
-from workers.core.table_manifests import DATA_SUFFIX as TABLE_SUFFIX
+from workers.core.tables.manifests import DATA_SUFFIX as TABLE_SUFFIX
 from workers.edge import durable
 
 QUEUES = ("normalize", "upload")

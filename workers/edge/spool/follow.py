@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from workers.core.heartbeats import Guard
-from workers.core.universe import Universe, read_universe
+from workers.core.health.heartbeats import Guard
+from workers.core.universe.universe import Universe, read_universe
 from workers.edge import durable
 from workers.edge.spool import state
 from workers.edge.spool.directory import DataDir

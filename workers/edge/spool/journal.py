@@ -11,11 +11,11 @@ from pathlib import Path
 
 import msgspec
 
-from workers.core.disk import DiskSeen, Sample
+from workers.core.archive.manifests import encode
+from workers.core.archive.segments import DATA_SUFFIX
 from workers.core.errors import is_disk_trouble
+from workers.core.health.disk import DiskSeen, Sample
 from workers.core.instants import MS_PER_HOUR
-from workers.core.manifests import encode
-from workers.core.segments import DATA_SUFFIX
 from workers.edge import durable
 from workers.edge.spool.directory import DataDir
 from workers.edge.spool.reader import read_stream

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
+from workers.core.archive.labels import SUFFIX, Label, read_label, safe_artifact
+from workers.core.archive.manifests import encode
 from workers.core.errors import Temporary
-from workers.core.labels import SUFFIX, Label, read_label, safe_artifact
-from workers.core.manifests import encode
 from workers.edge import durable
 from workers.edge.spool.directory import DataDir
 

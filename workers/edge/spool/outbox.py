@@ -14,12 +14,12 @@ from typing import TypeVar
 
 import msgspec
 
-from workers.core.manifests import Ticket
-from workers.core.offload import Facts, Judged
-from workers.core.retention import EVIDENCE, Candidate
-from workers.core.segments import DATA_SUFFIX, MANIFEST_SUFFIX, ROOTS
-from workers.core.table_manifests import DATA_SUFFIX as TABLE_SUFFIX
-from workers.core.table_manifests import ROOT as DERIVED
+from workers.core.archive.manifests import Ticket
+from workers.core.archive.segments import DATA_SUFFIX, MANIFEST_SUFFIX, ROOTS
+from workers.core.offload.offload import Facts, Judged
+from workers.core.offload.retention import EVIDENCE, Candidate
+from workers.core.tables.manifests import DATA_SUFFIX as TABLE_SUFFIX
+from workers.core.tables.manifests import ROOT as DERIVED
 from workers.edge import durable
 from workers.edge.spool import labels, tickets
 from workers.edge.spool.directory import DataDir

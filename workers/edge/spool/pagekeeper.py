@@ -5,10 +5,10 @@ Promises  every body is kept once, whole in the pages row or bounded in the ledg
 """
 
 from workers import VERSION
-from workers.core.answers import Answer
-from workers.core.ledger import request_row
-from workers.core.pages import page_row
-from workers.core.survey import Question
+from workers.core.archive.ledger import request_row
+from workers.core.polling.answers import Answer
+from workers.core.universe.pages import page_row
+from workers.core.universe.survey import Question
 from workers.edge.spool.diary import Diary
 from workers.edge.spool.recorder import Recorder, Stream
 

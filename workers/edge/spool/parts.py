@@ -25,9 +25,9 @@ from typing import Any
 
 import msgspec
 
+from workers.core.archive.manifests import SegmentManifest, read_manifest
+from workers.core.archive.segments import MANIFEST_SUFFIX, ROOTS, SegmentName, parse_name
 from workers.core.instants import MS_PER_HOUR, parse_utc
-from workers.core.manifests import SegmentManifest, read_manifest
-from workers.core.segments import MANIFEST_SUFFIX, ROOTS, SegmentName, parse_name
 from workers.edge.spool import publish, reader
 from workers.edge.spool.directory import DataDir
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import msgspec
 
-from workers.core.chains import Link
-from workers.core.manifests import Head, SegmentManifest, read_head, read_manifest
-from workers.core.proofs import Proof, examine, examine_place, gather, trust
-from workers.core.segments import (
+from workers.core.archive.chains import Link
+from workers.core.archive.manifests import Head, SegmentManifest, read_head, read_manifest
+from workers.core.archive.proofs import Proof, examine, examine_place, gather, trust
+from workers.core.archive.segments import (
     DATA_SUFFIX,
     MANIFEST_DRAFT_SUFFIX,
     MANIFEST_SUFFIX,

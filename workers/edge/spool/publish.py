@@ -17,8 +17,8 @@ from pathlib import Path
 
 import msgspec
 
-from workers.core.manifests import Head, SegmentManifest, encode, read_head, read_manifest
-from workers.core.segments import (
+from workers.core.archive.manifests import Head, SegmentManifest, encode, read_head, read_manifest
+from workers.core.archive.segments import (
     DATA_SUFFIX,
     MANIFEST_DRAFT_SUFFIX,
     MANIFEST_SUFFIX,

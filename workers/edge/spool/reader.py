@@ -12,8 +12,8 @@ from typing import Protocol
 
 import msgspec
 
-from workers.core.manifests import SegmentManifest, read_manifest
-from workers.core.segments import (
+from workers.core.archive.manifests import SegmentManifest, read_manifest
+from workers.core.archive.segments import (
     MANIFEST_DRAFT_SUFFIX,
     OPEN_SUFFIX,
     SegmentName,

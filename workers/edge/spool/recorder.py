@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 import msgspec
 
+from workers.core.archive.manifests import SegmentManifest, Writer
+from workers.core.archive.segments import DATA_SUFFIX, segment_folder, segment_name
+from workers.core.archive.story import ManifestMarket
 from workers.core.errors import is_disk_trouble
 from workers.core.instants import MS_PER_HOUR, utc_text
-from workers.core.manifests import SegmentManifest, Writer
-from workers.core.segments import DATA_SUFFIX, segment_folder, segment_name
-from workers.core.story import ManifestMarket
 from workers.edge.deflate import Batches, Deflater
 from workers.edge.spool import recovery
 from workers.edge.spool.directory import DataDir

@@ -19,10 +19,15 @@ from pathlib import Path
 
 import msgspec
 
-from workers.core.errors import is_disk_full
-from workers.core.instants import utc_text
-from workers.core.manifests import Head, Salvage, SegmentManifest, Writer, encode, read_manifest
-from workers.core.segments import (
+from workers.core.archive.manifests import (
+    Head,
+    Salvage,
+    SegmentManifest,
+    Writer,
+    encode,
+    read_manifest,
+)
+from workers.core.archive.segments import (
     DATA_SUFFIX,
     MANIFEST_DRAFT_SUFFIX,
     OPEN_SUFFIX,
@@ -31,7 +36,9 @@ from workers.core.segments import (
     scan_rows,
     segment_folder,
 )
-from workers.core.story import ManifestMarket, Story, believed, retell
+from workers.core.archive.story import ManifestMarket, Story, believed, retell
+from workers.core.errors import is_disk_full
+from workers.core.instants import utc_text
 from workers.edge import durable
 from workers.edge.deflate import Deflater, Inflated, stream_end
 from workers.edge.spool.directory import QUEUES, DataDir

@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from workers.core.segments import OPEN_SUFFIX
-from workers.core.story import ManifestMarket, Story
+from workers.core.archive.segments import OPEN_SUFFIX
+from workers.core.archive.story import ManifestMarket, Story
 from workers.edge import durable
 from workers.edge.deflate import Batches, Deflater
 from workers.edge.spool.publish import Suspect

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import msgspec
 
-from workers.core.heartbeats import Crash, Guard, Heartbeat
-from workers.core.manifests import encode
+from workers.core.archive.manifests import encode
+from workers.core.health.heartbeats import Crash, Guard, Heartbeat
 from workers.edge import durable
 from workers.edge.spool.directory import DataDir
 

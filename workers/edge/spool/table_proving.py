@@ -11,11 +11,11 @@ from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 
-from workers.core.manifests import read_manifest
-from workers.core.restores import MARKER
-from workers.core.segments import MANIFEST_SUFFIX
-from workers.core.table_manifests import TableManifest, in_force
-from workers.core.table_manifests import read_manifest as read_table
+from workers.core.archive.manifests import read_manifest
+from workers.core.archive.segments import MANIFEST_SUFFIX
+from workers.core.offload.restores import MARKER
+from workers.core.tables.manifests import TableManifest, in_force
+from workers.core.tables.manifests import read_manifest as read_table
 from workers.edge.spool import tables
 from workers.edge.spool.directory import DataDir
 from workers.edge.spool.tables import TableProof

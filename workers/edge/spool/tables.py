@@ -14,9 +14,9 @@ from pathlib import Path
 
 import msgspec
 
+from workers.core.archive.segments import MANIFEST_SUFFIX
 from workers.core.instants import MS_PER_HOUR, parse_utc
-from workers.core.segments import MANIFEST_SUFFIX
-from workers.core.table_manifests import (
+from workers.core.tables.manifests import (
     DATA_SUFFIX,
     ROOT,
     TableManifest,

@@ -12,9 +12,9 @@ import re
 
 import msgspec
 
-from workers.core.manifests import Writer
-from workers.core.story import ManifestMarket
-from workers.core.universe import manifest_markets, read_universe
+from workers.core.archive.manifests import Writer
+from workers.core.archive.story import ManifestMarket
+from workers.core.universe.universe import manifest_markets, read_universe
 from workers.edge import durable
 from workers.edge.spool import locks, state
 from workers.edge.spool.directory import DataDir

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from workers.core.manifests import SegmentManifest, Ticket, encode, read_ticket, ticket_of
-from workers.core.segments import ROOTS, parse_name
+from workers.core.archive.manifests import SegmentManifest, Ticket, encode, read_ticket, ticket_of
+from workers.core.archive.segments import ROOTS, parse_name
 from workers.edge import durable
 from workers.edge.spool.directory import QUEUES, DataDir
 

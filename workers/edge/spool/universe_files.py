@@ -9,10 +9,10 @@ Fails     OSError when the disk refuses; the same publication is tried again
 
 import msgspec
 
-from workers.core.pages import universe_row
-from workers.core.rounds import Outcome
-from workers.core.universe import Universe, read_universe
-from workers.core.universe_text import universe_text
+from workers.core.universe.pages import universe_row
+from workers.core.universe.rounds import Outcome
+from workers.core.universe.text import universe_text
+from workers.core.universe.universe import Universe, read_universe
 from workers.edge import durable
 from workers.edge.spool import state
 from workers.edge.spool.directory import DataDir

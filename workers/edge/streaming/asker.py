@@ -8,7 +8,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-from workers.core.answers import Answer
+from workers.core.polling.answers import Answer
 from workers.edge.rest import Call, RestClient
 from workers.edge.world import World
 

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from workers import VERSION
-from workers.core.answers import Answer
+from workers.core.archive.ledger import request_row
 from workers.core.causes import OK
-from workers.core.courtesy import courtesy_of
-from workers.core.frames import connection_part, rest_row, row_head
-from workers.core.ledger import request_row
-from workers.core.messages import Book, BooksAnswer, RefusedBook, read_books
-from workers.core.rows import ENDPOINT
-from workers.core.settings import Settings
+from workers.core.polling.answers import Answer
+from workers.core.polling.courtesy import courtesy_of
+from workers.core.polling.messages import Book, BooksAnswer, RefusedBook, read_books
+from workers.core.polling.rows import ENDPOINT
+from workers.core.settings.settings import Settings
+from workers.core.stream.frames import connection_part, rest_row, row_head
 from workers.edge.deadlines import Unalarmed
 from workers.edge.rest import Call, RestClient
 from workers.edge.spool.diary import Diary

@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from workers.core.cadence import BackoffRules, backoff_s
-from workers.core.happenings import Happening
-from workers.core.markets import Market
-from workers.core.settings import Streamer
-from workers.core.stream_rows import Subscription
-from workers.core.subscriptions import Groups, commands
+from workers.core.polling.cadence import BackoffRules, backoff_s
+from workers.core.settings.settings import Streamer
+from workers.core.stream.happenings import Happening
+from workers.core.stream.rows import Subscription
+from workers.core.stream.subscriptions import Groups, commands
+from workers.core.universe.markets import Market
 from workers.edge.feed import Feed
 from workers.edge.spool.diary import Diary
 from workers.edge.streaming.link import Link

@@ -8,7 +8,7 @@ Promises  every message is in the market segments or in the ledger, whole; a tok
 import hashlib
 from collections.abc import Iterator, Mapping
 
-from workers.core.frames import (
+from workers.core.stream.frames import (
     Event,
     connection_part,
     event_row,
@@ -16,12 +16,12 @@ from workers.core.frames import (
     row_head,
     snapshot_row,
 )
-from workers.core.happenings import Happening
-from workers.core.markets import Market
-from workers.core.stream_rows import Closed, Heard, Opened, Repeated, Turned, frame_row
-from workers.core.tokens import Tokens
-from workers.core.turns import Checked, State, Turn, Turns
-from workers.core.watching import Patience, Reached, Watch
+from workers.core.stream.happenings import Happening
+from workers.core.stream.rows import Closed, Heard, Opened, Repeated, Turned, frame_row
+from workers.core.stream.tokens import Tokens
+from workers.core.stream.turns import Checked, State, Turn, Turns
+from workers.core.stream.watching import Patience, Reached, Watch
+from workers.core.universe.markets import Market
 from workers.edge.spool.diary import Diary
 from workers.edge.streaming.tape import Tape
 

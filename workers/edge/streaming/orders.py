@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from workers.core.instants import utc_text
-from workers.core.markets import Market
-from workers.core.orders import DONE, READY, Snapshot, order_name
+from workers.core.stream.orders import DONE, READY, Snapshot, order_name
+from workers.core.universe.markets import Market
 from workers.edge import durable
 from workers.edge.spool.directory import DataDir
 from workers.edge.spool.recorder import Recorder

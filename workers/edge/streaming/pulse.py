@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from workers.core.heartbeats import Condition, StreamBeat
-from workers.core.markets import Market
-from workers.core.tallies import Seen, Tally
+from workers.core.health.heartbeats import Condition, StreamBeat
+from workers.core.stream.tallies import Seen, Tally
+from workers.core.universe.markets import Market
 from workers.edge.streaming.legs import Leg
 from workers.edge.streaming.link import Link
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from workers import VERSION
-from workers.core.happenings import CLOSED, HEARD, Happening, Limits
-from workers.core.markets import Market
-from workers.core.settings import Settings
-from workers.core.tallies import Tally
-from workers.core.watching import Patience
+from workers.core.settings.settings import Settings
+from workers.core.stream.happenings import CLOSED, HEARD, Happening, Limits
+from workers.core.stream.tallies import Tally
+from workers.core.stream.watching import Patience
+from workers.core.universe.markets import Market
 from workers.edge.feed import Feed
 from workers.edge.spool.diary import Diary
 from workers.edge.streaming.legs import OURS, Leg

@@ -7,8 +7,8 @@ Promises  each segment can be read alone: its first rows are the books known whe
 from collections.abc import Callable, Iterator
 
 from workers.core.instants import MS_PER_HOUR
-from workers.core.markets import Market
-from workers.core.polling import manifest_market
+from workers.core.polling.batches import manifest_market
+from workers.core.universe.markets import Market
 from workers.edge.spool.recorder import Recorder, Stream
 from workers.edge.spool.segment import OpenSegment
 

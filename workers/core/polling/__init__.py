@@ -1,0 +1,1 @@
+"""What is asked of the venue and when, and what an answer is."""

@@ -1,0 +1,1 @@
+"""What a day was worth: figures, their rankings, and pages for people."""

@@ -1,0 +1,1 @@
+"""What the market channel tells: frames, rebuilt books, their worth, and one line of many."""

@@ -1,0 +1,1 @@
+"""Derived tables: their columns, and the rows that raw segments make."""

@@ -1,0 +1,1 @@
+"""Which markets are recorded: what Gamma says, what the clock says, and what follows."""

@@ -105,7 +105,7 @@ def track_of(messages: Sequence[Message], clock: Callable[[Message], int]) -> Tr
     return Track(
         starts_ms=[clock(each) for each in runs],
         views=[
-            _numbered([(book.bids, book.asks) for book in books]),
+            _numbered([(book.bids.levels, book.asks.levels) for book in books]),
             _numbered(bests),
             _numbered([tuple(each and each.price_micros for each in best) for best in bests]),
         ],

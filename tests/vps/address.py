@@ -7,7 +7,6 @@ Never     sends a packet but to who asked, and to the venue on this machine's lo
 """
 
 import asyncio
-import contextlib
 import socket
 import ssl
 import threading
@@ -45,16 +44,17 @@ class Names:
         """From now on KNOWN, UNKNOWN or GONE."""
         self._said = word
         if word == GONE and self._socket is not None:
-            with contextlib.suppress(OSError):
-                # Wakes the thread that waits in it, which close alone does not.
-                self._socket.shutdown(socket.SHUT_RD)
+            # While a thread waits in it the port stays bound: wake it by an empty question.
+            self._socket.sendto(b"", self._at)
+            self._thread.join()
             self._socket.close()
             self._socket = None
         elif word != GONE and self._socket is None:
             self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self._socket.bind(self._at)
             self._at = self._socket.getsockname()
-            threading.Thread(target=self._serve, args=[self._socket], daemon=True).start()
+            self._thread = threading.Thread(target=self._serve, args=[self._socket], daemon=True)
+            self._thread.start()
 
     @property
     def port(self) -> int:

@@ -62,7 +62,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--note", action="append", default=[], help="what a reader must know")
     parser.add_argument("--out", type=Path, default=Path("reports"), metavar="DIR")
     parser.add_argument("--pack", action="store_true", help="its evidence, too, without the books")
-    parser.add_argument("--check", type=Path, metavar="REPORT", help="hold it against its evidence")
+    parser.add_argument(
+        "--check", action=_Beside, type=Path, metavar="REPORT", help="hold it to its evidence"
+    )
+
+
+class _Beside(argparse.Action):
+    """A report is held to what lies beside it: no data directory is needed."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002 - argparse's names
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,  # noqa: ARG002
+    ) -> None:
+        namespace.check = values
+        namespace.data = Path(str(values)).absolute().parent
 
 
 def run(arguments: argparse.Namespace) -> int:

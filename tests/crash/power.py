@@ -8,7 +8,6 @@ Promises  an acknowledgement counts for a cut only when it was made before the c
           every planted bug was seen
 """
 
-import json
 import os
 import random
 import subprocess
@@ -33,7 +32,7 @@ from tests.vps.disk import (
     mounted,
     write_state,
 )
-from tests.vps.record import PASS, Record, Step, page, utc
+from tests.vps.record import PASS, Record, Step, written
 
 DISK_BYTES = 64 << 20
 LIFE_LIMIT_S = 120
@@ -214,13 +213,11 @@ def main(arguments: list[str]) -> int:
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(prefix="power-", dir=memory) as folder:
         _campaign(Path(folder), told_of, random.Random(seed))
-    told = told_of.told()
-    name = ROOT / "reports" / f"power_cuts_{utc(told_of.began_s)[:10]}"
-    name.with_suffix(".json").write_text(json.dumps(told, indent=1) + "\n")
-    text = page(told, NOT_SHOWN, title="Power cuts under the spool", made_by="make power-cuts")
-    name.with_suffix(".md").write_text(text)
-    print(f"{told['result']}  {name}.md")
-    return 0 if told["result"] == PASS else 1
+    words = {"title": "Power cuts under the spool", "made_by": "make power-cuts"}
+    name = written(told_of, ROOT / "reports", "power_cuts", NOT_SHOWN, **words)
+    result = told_of.told()["result"]
+    print(f"{result}  {name}.md")
+    return 0 if result == PASS else 1
 
 
 if __name__ == "__main__":

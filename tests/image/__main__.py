@@ -22,7 +22,7 @@ from tests.venue import Venue
 from tests.vps import document, image
 from tests.vps.image import ROOT
 from tests.vps.machine import Ran, wait_for
-from tests.vps.record import PASS, Record, Step, page, utc
+from tests.vps.record import PASS, Record, Step, written
 from tests.vps.repository import clone
 
 TITLE = "The image of ops/k8s/Containerfile"
@@ -238,14 +238,12 @@ def main() -> int:
     folder = arguments.folder / f"image-{int(time.time())}"
     folder.mkdir()
     record = _taken(Builder(folder), arguments.folder)
-    told = record.told()
-    name = arguments.out / f"image_{utc(record.began_s)[:10]}"
-    name.with_suffix(".json").write_text(json.dumps(told, indent=1) + "\n")
-    said = page(told, NOT_SHOWN, title=TITLE, made_by="make image-check")
-    name.with_suffix(".md").write_text(said)
-    print(f"{told['result']}  {name}.md")
+    words = {"title": TITLE, "made_by": "make image-check"}
+    name = written(record, arguments.out, "image", NOT_SHOWN, **words)
+    result = record.told()["result"]
+    print(f"{result}  {name}.md")
     shutil.rmtree(folder)
-    return 0 if told["result"] == PASS else 1
+    return 0 if result == PASS else 1
 
 
 def _taken(builder: Builder, made: Path) -> Record:

@@ -9,7 +9,6 @@ Promises  exit 0 only if every step passed; what was started ends, whatever happ
 """
 
 import argparse
-import json
 import os
 import shutil
 import sys
@@ -21,7 +20,7 @@ from tests.vps.acts import PLAN
 from tests.vps.image import ROOT
 from tests.vps.machine import Machine
 from tests.vps.outside import MACHINE, Outside
-from tests.vps.record import PASS, Record, page, utc
+from tests.vps.record import PASS, Record, written
 from tests.vps.rehearsal import Rehearsal
 from tests.vps.repository import clone
 
@@ -57,13 +56,10 @@ def main() -> int:
     run = arguments.folder / f"run-{int(time.time())}"
     run.mkdir()
     record = _rehearse(arguments, run, blocks)
-    told = record.told()
-    arguments.out.mkdir(exist_ok=True)
-    name = arguments.out / f"vps_rehearsal_{utc(record.began_s)[:10]}"
-    name.with_suffix(".json").write_text(json.dumps(told, indent=1) + "\n")
-    name.with_suffix(".md").write_text(page(told, NOT_SHOWN))
-    print(f"{told['result']}  {name}.md")
-    if told["result"] != PASS:
+    name = written(record, arguments.out, "vps_rehearsal", NOT_SHOWN)
+    result = record.told()["result"]
+    print(f"{result}  {name}.md")
+    if result != PASS:
         print(f"the machine's disk: {run}")
         return 1
     shutil.rmtree(run)

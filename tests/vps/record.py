@@ -4,11 +4,13 @@ Promises  a step is PASS only when it was taken to its end and every check of it
           PASS only when every planned step is
 """
 
+import json
 import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -114,6 +116,19 @@ class Record:
 def utc(wall_s: float) -> str:
     """A moment as text, to the second."""
     return datetime.fromtimestamp(wall_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def written(record: Record, out: Path, stem: str, not_shown: str, **words: str) -> Path:
+    """Write what was seen so far as `<out>/<stem>_<day>` .json and .md; the path without a suffix.
+
+    `words` are `page`'s.
+    """
+    told = record.told()
+    out.mkdir(exist_ok=True)
+    name = out / f"{stem}_{utc(record.began_s)[:10]}"
+    name.with_suffix(".json").write_text(json.dumps(told, indent=1) + "\n")
+    name.with_suffix(".md").write_text(page(told, not_shown, **words))
+    return name
 
 
 def page(

@@ -10,7 +10,6 @@ Promises  exit 0 only if every step passed; what was started ends, whatever happ
 """
 
 import argparse
-import json
 import os
 import random
 import shutil
@@ -22,7 +21,7 @@ from tests.vps import disk, document, image, uml
 from tests.vps.blackouts import PLAN, Blackouts, Ground
 from tests.vps.image import ROOT
 from tests.vps.outside import MACHINE, Outside
-from tests.vps.record import PASS, Record, page, utc
+from tests.vps.record import PASS, Record, written
 from tests.vps.repository import clone
 
 NOT_SHOWN = """\
@@ -77,14 +76,9 @@ def _arguments() -> argparse.Namespace:
 
 def _report(record: Record, out: Path) -> Path:
     """Write what was seen so far; its path without a suffix."""
-    told = record.told()
-    out.mkdir(exist_ok=True)
-    name = out / f"vm_rehearsal_{utc(record.began_s)[:10]}"
-    name.with_suffix(".json").write_text(json.dumps(told, indent=1) + "\n")
     title = "Rehearsal in a virtual machine, with power cuts"
-    text = page(told, NOT_SHOWN, title=title, made_by="make vm-rehearsal")
-    name.with_suffix(".md").write_text(text)
-    return name
+    words = {"title": title, "made_by": "make vm-rehearsal"}
+    return written(record, out, "vm_rehearsal", NOT_SHOWN, **words)
 
 
 def _rehearse(

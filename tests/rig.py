@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 import msgspec
+import psutil
 
 from tests.venue import Venue
 from workers.core.archive.ledger import Row, read_row
@@ -48,6 +49,13 @@ def wait_for(condition: Callable[[], object], *, limit_s: float = 60, what: str 
             return found
         time.sleep(0.05)
     raise AssertionError(f"waited {limit_s} s in vain for {what or condition}")
+
+
+def halt(process: subprocess.Popen[bytes]) -> None:
+    """Stop a process, and wait until the kernel has: a busy one takes tens of milliseconds."""
+    process.send_signal(signal.SIGSTOP)
+    halted = psutil.Process(process.pid)
+    wait_for(lambda: halted.status() == psutil.STATUS_STOPPED, what="a stopped process")
 
 
 class Rig:

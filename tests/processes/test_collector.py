@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.rig import Rig, market_of, open_market, wait_for
+from tests.rig import Rig, halt, market_of, open_market, wait_for
 from tests.venue import Venue
 from workers.core.archive.ledger import Loaded, Request, Skipped, Started, Stopped
 from workers.core.archive.story import AnyRow, read_row
@@ -310,7 +310,7 @@ def test_a_stopped_process_records_the_ticks_it_slept_through(rig: Rig, venue: V
     process = rig.collector()
     wait_for(lambda: books(rig), what="a row")
 
-    process.send_signal(signal.SIGSTOP)
+    halt(process)
     slept_from = time.monotonic()
     wait_for(lambda: time.monotonic() - slept_from > 1, what="a second of sleep")
     process.send_signal(signal.SIGCONT)

@@ -11,7 +11,7 @@ import pytest
 from tests.disks import DISK_BYTES, is_mounted
 from tests.processes.stream_oracle import Archive, keys_of, verdicts_of
 from tests.processes.stream_rig import Run, running
-from tests.rig import wait_for
+from tests.rig import halt, wait_for
 from workers.core.stream.frames import FrameRow, read_frame_row
 from workers.core.stream.rows import Closed, Heard, Stalled
 from workers.edge.spool import reader
@@ -135,7 +135,7 @@ def halting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Run, Arc
         run.start_only(segments={"max_segment_bytes": 65_536}, pong_timeout_s=30, confirm_s=10)
         wait_for(run.is_synced)
         process = run.rig.processes[-1]
-        process.send_signal(signal.SIGSTOP)
+        halt(process)
         from_ns = time.time_ns()
         run.rests(2)
         until_ns = time.time_ns()
@@ -182,10 +182,12 @@ def test_every_segment_that_size_has_cut_begins_with_the_books_and_can_be_read_a
         rows = [read_frame_row(line) for line in lines]
         if rows[0].origin != "snapshot":
             continue
-        begun += 1
         assert {("snapshot", "opened")} == {(row.origin, row.why) for row in rows[:2]}
         assert hashed(rows) == verdicts_of(rows).keys()
-        assert {"verified"} == {each for found in verdicts_of(rows).values() for each in found}
+        verdicts = {each for found in verdicts_of(rows).values() for each in found}
+        # The last one may hold no more than the books it begins with.
+        assert verdicts <= {"verified"}
+        begun += bool(verdicts)
     assert begun >= 2 * len(run.markets)
 
 

@@ -27,6 +27,8 @@ case ${1:-} in
 esac
 [ "$(id -u)" -eq 0 ] || fail "needs root: sudo ops/install.sh"
 command -v systemctl >/dev/null || fail "no systemd here; docs/OPERATIONS.md runs a checkout without it"
+systemd=$(systemctl --version | awk 'NR == 1 { print $2 }')
+[ "$systemd" -ge 250 ] || fail "systemd is $systemd, the unit needs 250 or newer (Debian 12, Ubuntu 24.04)"
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 
 release=$("$root/ops/release.sh")

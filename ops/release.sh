@@ -4,7 +4,8 @@
 #   ops/release.sh          /opt/orderbooks/releases/<version>-<commit>, with its own environment
 #
 # Nothing that runs is touched: `current` still points where it did. Safe to run twice: a release
-# that is whole is not made again. An environment is never moved; it is made where it will run.
+# that is whole, and whose Python runs, is not made again. An environment is never moved; it is made
+# where it will run.
 set -eu
 unset PYTHONPATH PYTHONHOME
 
@@ -36,7 +37,8 @@ else
     commit=$(list | xargs -0 sha256sum | sha256sum | cut -c1-12)
 fi
 release=$releases/$version-$commit
-if [ -f "$release/.whole" ]; then
+# After an upgrade of the distribution the Python that an environment was made with is gone.
+if [ -f "$release/.whole" ] && "$release/.venv/bin/python" -c '' 2>/dev/null; then
     echo "$release"
     exit 0
 fi

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Removes the service and the code. The archive, the settings and the credentials stay. Needs root.
+# Removes the service and the code. The archive, the directory that is a remote, the settings and the
+# credentials stay. Needs root.
 #
 #   ops/uninstall.sh
 set -eu
@@ -15,4 +16,4 @@ rm -f /etc/systemd/system/orderbooks.service /usr/local/bin/orderbooks
 rm -f /etc/sysusers.d/orderbooks.conf /etc/tmpfiles.d/orderbooks.conf
 rm -rf /opt/orderbooks
 systemctl daemon-reload
-echo "gone; /var/lib/orderbooks (the archive), /etc/orderbooks and the user orderbooks stay"
+echo "gone; /var/lib/orderbooks (the archive), /var/lib/orderbooks.remote, /etc/orderbooks and the user stay"

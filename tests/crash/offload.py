@@ -2,7 +2,7 @@
 
     python -m tests.crash.offload [--kills 200] [--seed N] [--remote local|s3|drive|all]
 
-About five minutes for 200. SEED (printed) chooses moments and victims. After every death of the
+About eight minutes for 200. SEED (printed) chooses moments and victims. After every death of the
 uploader, and at the end when everything has drained, an oracle judges archive and remote.
 """
 

@@ -8,7 +8,6 @@ Promises  exit 0 only if every step passed; what was started ends, whatever happ
 Fails     SystemExit: no root, or a tool is missing, by name
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -19,7 +18,7 @@ import time
 from pathlib import Path
 
 from tests.venue import Venue
-from tests.vps import document, image
+from tests.vps import image, launch
 from tests.vps.image import ROOT
 from tests.vps.machine import Ran, wait_for
 from tests.vps.record import PASS, Record, Step, written
@@ -227,14 +226,8 @@ def stop(pod: Pod, step: Step, up: subprocess.Popen[str]) -> None:
 
 def main() -> int:
     """Take the steps, write the report, leave nothing."""
-    parser = argparse.ArgumentParser(prog="python -m tests.image", description=__doc__)
-    parser.add_argument("--folder", type=Path, default=Path("/var/tmp/orderbooks-vps"))
-    parser.add_argument("--out", type=Path, default=ROOT / "reports")
-    arguments = parser.parse_args()
-    image.check_tools({"buildah": "buildah"})
-    page_of = (ROOT / "docs/VPS_DEPLOYMENT.md").read_text()
-    lines = [line for block in document.blocks(page_of) for line in block.commands]
-    image.make(arguments.folder, image.packages_of(lines))
+    arguments = launch.parser("tests.image", __doc__).parse_args()
+    launch.make_image(arguments.folder, {"buildah": "buildah"})
     folder = arguments.folder / f"image-{int(time.time())}"
     folder.mkdir()
     record = _taken(Builder(folder), arguments.folder)

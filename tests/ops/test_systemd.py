@@ -95,3 +95,25 @@ def test_without_root_nothing_is_touched_and_root_is_asked_for(name: str):
         )
     assert said.returncode == 1
     assert "needs root" in said.stderr
+
+
+def test_the_installer_refuses_a_systemd_that_is_too_old_before_it_touches_anything(
+    tmp_path: Path,
+):
+    # A copy without what it calls: if it went on it could install nothing.
+    script = tmp_path / "ops/install.sh"
+    script.parent.mkdir()
+    shutil.copy(ROOT / "ops/install.sh", script)
+    for name, said in (("systemctl", "systemd 249 (249.11-0ubuntu3.17)"), ("id", "0")):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho '{said}'\n")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        [script],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert 1 == done.returncode
+    assert "install: systemd is 249, the unit needs 250 or newer" in done.stderr

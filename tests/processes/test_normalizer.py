@@ -3,6 +3,7 @@
 import contextlib
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from workers.core.tables.manifests import TableManifest
 from workers.core.tables.tables import TABLES
 from workers.edge import parquet
 from workers.edge.derived import accounts, shelf
-from workers.edge.spool import locks, outbox, reader, state, tickets
+from workers.edge.spool import locks, outbox, proving, reader, state, tickets
 from workers.edge.spool.directory import DataDir
 from workers.tools.__main__ import main as command
 
@@ -332,3 +333,25 @@ def test_damaged_evidence_raises_an_alert_and_leaves_no_gaps_until_a_label_decid
     assert "labelled invalid: disk fault" == ticket.reason
     assert "segment_given_up" in rig.log()
     assert {name} <= {each.name for each in gaps(rig.data).sources}
+
+
+def test_two_tickets_of_one_name_are_one_job_and_what_was_wrong_is_kept(rig: Rig):
+    same, other, failed, labelled = segments(rig.data)[:4]
+    queue = rig.data.queue("normalize")
+    for each, end in ((same, "done"), (other, "done"), (failed, "failed"), (labelled, "done")):
+        shutil.copy(queue / f"{each.name}.ready", queue / f"{each.name}.{end}")
+    wrong = (queue / f"{other.name}.done").read_text().replace(other.manifest.sha256, "0" * 64)
+    (queue / f"{other.name}.done").write_text(wrong)
+    (queue / f"{labelled.name}.ready").rename(queue / f"{labelled.name}.failed")
+    said = ("--kind", "invalid", "--reason", "test", "--by", "test")
+    assert 0 == command(["label", "--data", str(rig.data.root), labelled.name, *said])
+    rig.start()
+    wait_for(rig.is_idle, what="an idle normalizer")
+
+    assert 0 == rig.stop()
+    expected = told(rig.data)
+    del expected[labelled.name]
+    assert expected == rows_by_segment(rig.data)
+    assert [] == tickets.waiting(rig.data, "normalize", tickets.FAILED)
+    assert {f"{other.name}.done.twin"} == set(dict(proving.quarantined(rig.data)))
+    assert "derive_failed" not in rig.log()

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import signal
 import stat
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from tests.remotes.cut import Cut
 from tests.remotes.drive import Drive
 from tests.remotes.servers import S3, Local, Sftp, WebDav
 from tests.rig import wait_for
+from workers.edge.spool import proving
 
 
 @pytest.fixture
@@ -436,3 +438,25 @@ def test_the_bytes_on_the_remote_are_the_bytes_that_were_recorded(local: Shipyar
 
     for path, data in before.items():
         assert hashlib.sha256(data).digest() == hashlib.sha256(local.remote.read(path)).digest()
+
+
+def test_two_tickets_of_one_name_become_one_and_what_was_wrong_is_kept(local: Shipyard):
+    same, other, failed, torn = segments = local.publish(500, 500, 500, 500)
+    queue = local.data.queue("upload")
+    for each, state in ((same, ".done"), (other, ".done"), (failed, ".failed"), (torn, ".done")):
+        shutil.copy(queue / f"{each.name}.ready", queue / f"{each.name}{state}")
+    wrong = (queue / f"{other.name}.done").read_text().replace(other.sha256, "0" * 64)
+    (queue / f"{other.name}.done").write_text(wrong)
+    (queue / f"{torn.name}.ready").write_text("{")
+    process = local.start()
+    local.wait_done(*segments)
+    wait_for(lambda: not {each.name for each in segments} & set(local.tickets(".ready")), what="it")
+    local.stop(process)
+
+    assert [] == local.tickets(".failed")
+    local.assert_there(same, other, failed)
+    kept = dict(proving.quarantined(local.data))
+    assert {f"{other.name}.done.twin", f"{torn.name}.ready.twin"} == set(kept)
+    assert wrong == (local.data.quarantine / f"{other.name}.done.twin").read_text()
+    assert "in upload: not a ticket" in str(kept[f"{torn.name}.ready.twin"])
+    assert "worker_crashed" not in local.log()

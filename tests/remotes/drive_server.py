@@ -97,7 +97,12 @@ class Conversation(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Serve one request of any method."""
         headers = {name.lower(): value for name, value in self.headers.items()}
-        body = self._body()
+        try:
+            body = self._body()
+        except EOFError:
+            # A client that was killed: what it did not send to its end it never asked for.
+            self.close_connection = True
+            return
         request = Request(self.command, self.path, headers, body, len(body))
         answer = self.server.api.answer(request)
         if answer is None:
@@ -134,10 +139,22 @@ class Conversation(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes:
         if "chunked" not in self.headers.get("Transfer-Encoding", ""):
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            return self._exactly(int(self.headers.get("Content-Length") or 0))
         parts = []
-        while size := int(self.rfile.readline().partition(b";")[0] or b"0", 16):
-            parts.append(self.rfile.read(size))
-            self.rfile.readline()
-        self.rfile.readline()
+        while size := int(self._line().partition(b";")[0], 16):
+            parts.append(self._exactly(size))
+            self._line()
+        self._line()
         return b"".join(parts)
+
+    def _exactly(self, size: int) -> bytes:
+        found = self.rfile.read(size)
+        if len(found) < size:
+            raise EOFError
+        return found
+
+    def _line(self) -> bytes:
+        found = self.rfile.readline()
+        if not found.endswith(b"\n"):
+            raise EOFError
+        return found

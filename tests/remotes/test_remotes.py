@@ -1,9 +1,11 @@
 """The loopback remotes, tried with the real rclone: what each promises, and each fault."""
 
+import http.client
 import json
 import os
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -429,3 +431,28 @@ def test_a_child_sees_no_configuration_of_who_runs_the_tests(
     assert environment_of({})["RCLONE_CONFIG"] == "/dev/null"
     assert "HTTPS_PROXY" not in environment_of({})
     assert find_rclone().name == "rclone"
+
+
+@pytest.mark.parametrize("told", ["Content-Length: 900", "Transfer-Encoding: chunked"])
+def test_an_upload_that_was_cut_before_its_end_was_never_made(drive: Drive, told: str) -> None:
+    """A killed rclone left half a file under the whole one's name: no HTTP server takes that."""
+    part = b'--b\r\n\r\n{"name": "half", "parents": ["root"]}\r\n--b\r\n\r\nthe first hal'
+    connection = http.client.HTTPSConnection(
+        "127.0.0.1",
+        drive.port,
+        context=ssl._create_unverified_context(),
+    )
+    connection.set_tunnel("www.googleapis.com")
+    connection.connect()
+    sent = f"{len(part):x}\r\n".encode() + part + b"\r\n" if "chunked" in told else part
+    connection.sock.sendall(
+        b"POST /upload/drive/v3/files?uploadType=multipart HTTP/1.1\r\n"
+        b"Host: www.googleapis.com\r\nAuthorization: Bearer access-first\r\n"
+        b"Content-Type: multipart/related; boundary=b\r\n" + told.encode() + b"\r\n\r\n" + sent
+    )
+    connection.sock.shutdown(socket.SHUT_WR)
+    while connection.sock.recv(4096):
+        pass
+    connection.close()
+
+    assert [] == drive.requests

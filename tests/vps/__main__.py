@@ -9,15 +9,12 @@ Promises  exit 0 only if every step passed; what was started ends, whatever happ
 """
 
 import argparse
-import os
-import shutil
 import sys
 import time
 from pathlib import Path
 
-from tests.vps import document, image
+from tests.vps import document, image, launch
 from tests.vps.acts import PLAN
-from tests.vps.image import ROOT
 from tests.vps.machine import Machine
 from tests.vps.outside import MACHINE, Outside
 from tests.vps.record import PASS, Record, written
@@ -45,34 +42,17 @@ GROUND = ("boot", "doc: Install", "doc: Settings")
 
 def main() -> int:
     """Make the image, enter a network without a way out, take the steps."""
-    arguments = _arguments()
-    blocks = list(document.blocks((ROOT / "docs/VPS_DEPLOYMENT.md").read_text()))
+    parser = launch.parser("tests.vps", __doc__)
+    launch.add_steps(parser, [name for name, *_ in PLAN])
+    arguments = parser.parse_args()
     if not arguments.inside:
-        image.check_tools({})
-        lines = [line for block in blocks for line in block.commands]
-        image.make(arguments.folder, image.packages_of(lines))
-        words = [sys.executable, "-m", "tests.vps", *sys.argv[1:], "--inside"]
-        os.execvp("unshare", ["unshare", "--net", "--", *words])
+        launch.make_image(arguments.folder, {})
+        launch.go_inside("tests.vps")
     run = arguments.folder / f"run-{int(time.time())}"
     run.mkdir()
-    record = _rehearse(arguments, run, blocks)
+    record = _rehearse(arguments, run, launch.blocks())
     name = written(record, arguments.out, "vps_rehearsal", NOT_SHOWN)
-    result = record.told()["result"]
-    print(f"{result}  {name}.md")
-    if result != PASS:
-        print(f"the machine's disk: {run}")
-        return 1
-    shutil.rmtree(run)
-    return 0
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.vps", description=__doc__)
-    parser.add_argument("--folder", type=Path, default=Path("/var/tmp/orderbooks-vps"))
-    parser.add_argument("--out", type=Path, default=ROOT / "reports")
-    parser.add_argument("--until", choices=[name for name, *_ in PLAN], help="the last step")
-    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    return launch.ended(record, name, run)
 
 
 def _rehearse(arguments: argparse.Namespace, run: Path, blocks: list[document.Block]) -> Record:

@@ -16,15 +16,19 @@ from tests.venue.truth import Truth
 from workers.core.archive.ledger import Request, read_row
 from workers.core.archive.manifests import SegmentManifest
 from workers.core.causes import OK
+from workers.core.settings.settings import Settings
 from workers.edge.spool import reader
 from workers.edge.spool.directory import DataDir
 
 BOOKS, LEDGER = frozenset({"books"}), frozenset({"ledger"})
 NS_PER_S = 1_000_000_000
-#: `durability.sync_interval_s` of the shipped settings: what docs/VPS_DEPLOYMENT.md promises.
-SYNC_S = 5
-#: A sync comes at the end of a tick, and this machine is not idle.
-LATE_S = 3
+_SETTINGS = Settings()
+#: From the end of one sync to the moment at which the next one is due.
+SYNC_S = _SETTINGS.segments.sync_interval_s
+#: A collector looks whether it is when it has the answer that it waits for. No setting bounds how
+#: long an fdatasync takes: on the machine of a rehearsal it must fit in here as well.
+LATE_S = _SETTINGS.collector.request_timeout_s
+PROMISED_NS = int((SYNC_S + LATE_S) * NS_PER_S)
 Row = tuple[str, str, str]
 
 
@@ -54,7 +58,7 @@ class Excuses:
 
     def cut(self, at_wall_ns: int) -> None:
         """A power cut."""
-        self.spans.append((at_wall_ns - (SYNC_S + LATE_S) * NS_PER_S, at_wall_ns + NS_PER_S))
+        self.spans.append((at_wall_ns - PROMISED_NS, at_wall_ns + NS_PER_S))
 
     def covers(self, sent: Sent) -> bool:
         """True when its loss is what was promised."""
@@ -119,7 +123,6 @@ def judge(sent: Sequence[Sent], archive: Held, excuses: Excuses, cut_wall_ns: in
     late = [each for each in missing if each.row[0] in archive.failed]
     gone = [each for each in missing if each.row[0] not in archive.failed]
     lost = tuple(each.row for each in gone if not excuses.covers(each))
-    oldest_ns = cut_wall_ns - (SYNC_S + LATE_S) * NS_PER_S
-    last = [each.at_wall_ns for each in gone if each.at_wall_ns >= oldest_ns]
+    last = [each.at_wall_ns for each in gone if each.at_wall_ns >= cut_wall_ns - PROMISED_NS]
     age_s = (cut_wall_ns - min(last)) / NS_PER_S if last else 0.0
     return Judged(len(sent), len(late), len(gone) - len(lost), lost, age_s)

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.vps import address, failures, outside
 from tests.vps.machine import REBOOTS, wait_for
 from tests.vps.record import Step
-from tests.vps.rehearsal import FLEET, Rehearsal
+from tests.vps.rehearsal import FLEET, WITHOUT_AN_INDEX, Rehearsal
 from workers.core.report.markdown import counts
 from workers.core.soak.gate import NETWORK
 
@@ -75,6 +75,15 @@ def again(rehearsal: Rehearsal, step: Step) -> None:
     rehearsal.run(step, "/usr/local/src/orderbooks/ops/install.sh --no-start")
     after = rehearsal.run(step, look)
     step.check("settings, unit and release are as they were", after, holds=before == after)
+    # What an upgrade of the distribution does to an environment.
+    python = "/opt/orderbooks/current/.venv/bin/python"
+    rehearsal.run(step, f"rm {python} && ln -s /usr/bin/python3.0 {python}")
+    rehearsal.run(step, "orderbooks config check", expected=127)
+    variables = " ".join(f"{name}={value}" for name, value in WITHOUT_AN_INDEX.items())
+    rehearsal.run(step, f"{variables} /usr/local/src/orderbooks/ops/install.sh --no-start")
+    rehearsal.run(step, "orderbooks config check")
+    after = rehearsal.run(step, look)
+    step.check("nor when the release had to be made anew", after, holds=before == after)
 
 
 def settings(rehearsal: Rehearsal, step: Step) -> None:
@@ -347,7 +356,11 @@ def remove(rehearsal: Rehearsal, step: Step) -> None:
 PLAN: tuple[tuple[str, str, Act], ...] = (
     ("boot", "a clean Debian 12 with a systemd of its own", boot),
     ("doc: Install", "the commands as written; then the table of owners and modes", install),
-    ("install twice", "the installer changes nothing the second time", again),
+    (
+        "install twice",
+        "the installer changes nothing the second time, and heals a release without its Python",
+        again,
+    ),
     ("doc: Settings", "the venue, Sentry and the remote outside; credentials", settings),
     ("doc: Start", "active, enabled, every worker running, rows flowing", start),
     ("exposure", "the hardened unit, as this systemd judges it", exposure),

@@ -323,7 +323,7 @@ def network_cut(rehearsal: Blackouts, step: Step) -> None:
     """The container's step; what was sent into the cut cable is excused."""
     began_ns = time.time_ns()
     acts.cut(rehearsal, step)
-    rehearsal.excuses.spans.append((began_ns, began_ns + (acts.CUT_S + LATE_S) * NS_PER_S))
+    rehearsal.excuses.spans.append((began_ns, began_ns + int((acts.CUT_S + LATE_S) * NS_PER_S)))
 
 
 PLAN: tuple[tuple[str, str, Callable[..., None]], ...] = (

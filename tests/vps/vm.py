@@ -10,16 +10,13 @@ Promises  exit 0 only if every step passed; what was started ends, whatever happ
 """
 
 import argparse
-import os
 import random
-import shutil
 import sys
 import time
 from pathlib import Path
 
-from tests.vps import disk, document, image, uml
+from tests.vps import disk, document, image, launch, uml
 from tests.vps.blackouts import PLAN, Blackouts, Ground
-from tests.vps.image import ROOT
 from tests.vps.outside import MACHINE, Outside
 from tests.vps.record import PASS, Record, written
 from tests.vps.repository import clone
@@ -42,35 +39,22 @@ GROUND = ("boot", "doc: Install", "doc: Settings", "doc: Start")
 def main() -> int:
     """Make the image, enter a network without a way out, take the steps."""
     arguments = _arguments()
-    blocks = list(document.blocks((ROOT / "docs/VPS_DEPLOYMENT.md").read_text()))
     if not arguments.inside:
-        image.check_tools({**uml.TOOLS, **disk.TOOLS})
-        lines = [line for block in blocks for line in block.commands]
-        image.make(arguments.folder, image.packages_of(lines))
+        launch.make_image(arguments.folder, {**uml.TOOLS, **disk.TOOLS})
         uml.make_image(arguments.folder, MACHINE)
-        words = [sys.executable, "-m", "tests.vps.vm", *sys.argv[1:], "--inside"]
-        os.execvp("unshare", ["unshare", "--net", "--mount", "--", *words])
+        launch.go_inside("tests.vps.vm", "--mount")
     run = arguments.folder / f"vm-{int(time.time())}"
     run.mkdir()
-    record, name = _rehearse(arguments, run, blocks)
-    told = record.told()
-    print(f"{told['result']}  {name}.md")
-    if told["result"] != PASS:
-        print(f"the machine's disks: {run}")
-        return 1
-    shutil.rmtree(run)
-    return 0
+    record, name = _rehearse(arguments, run, launch.blocks())
+    return launch.ended(record, name, run)
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.vps.vm", description=__doc__)
-    parser.add_argument("--folder", type=Path, default=Path("/var/tmp/orderbooks-vps"))
-    parser.add_argument("--out", type=Path, default=ROOT / "reports")
-    parser.add_argument("--until", choices=[name for name, *_ in PLAN], help="the last step")
+    parser = launch.parser("tests.vps.vm", __doc__)
+    launch.add_steps(parser, [name for name, *_ in PLAN])
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     parser.add_argument("--cuts", type=int, default=10, help="of the power")
     parser.add_argument("--sessions", type=int, default=3, help="on the forgetful disk")
-    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

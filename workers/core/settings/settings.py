@@ -150,7 +150,11 @@ class Segments(Section, frozen=True, kw_only=True):
     ] = 2.0
     sync_interval_s: Annotated[
         float,
-        between(0.05, 600, "Seconds between two fdatasync: what a power cut can cost."),
+        between(
+            0.05,
+            600,
+            "Seconds between two fdatasync: what a power cut can cost, with the step in progress.",
+        ),
     ] = 5.0
     max_segment_bytes: Annotated[
         int,

@@ -3,8 +3,8 @@
 The protocol, in the order a segment lives it (`docs/DATA_CONTRACT.md` shows the bytes):
 
     spool/open/<worker>/NAME.jsonl.gz.open      created exclusively by the one owner (flock)
-        flush every flush_interval_s            a killed process loses at most this much
-        fdatasync every sync_interval_s         a power cut loses at most this much
+        flush every flush_interval_s            a killed process loses this and the step under way
+        fdatasync every sync_interval_s         a power cut loses this, that, and the sync's time
         seal: end the stream, fsync, close
     spool/open/<worker>/NAME.manifest.json.tmp  fsync; then chain.json names it as the next link
         prove: drop the page cache, read back, compare the SHA-256

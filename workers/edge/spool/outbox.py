@@ -27,7 +27,6 @@ from workers.edge.spool.directory import DataDir
 Picked = TypeVar("Picked")
 #: Draws until a file that is proven turns up; early on most may still wait.
 _DRAWS = 50
-_MANIFEST_MAX_BYTES = 16 << 20
 
 
 class Parcel(msgspec.Struct, frozen=True):
@@ -46,18 +45,6 @@ class Parcel(msgspec.Struct, frozen=True):
     def files(self) -> tuple[Facts, Facts]:
         """In the order in which they are copied: the manifest is the commit mark."""
         return (self.data, self.manifest)
-
-
-class _Sealed(msgspec.Struct, frozen=True):
-    """What every manifest of a published file says, whatever else it holds."""
-
-    path: str
-    bytes: int
-    sha256: str
-    md5: str
-
-
-_sealed = msgspec.json.Decoder(_Sealed)
 
 
 def waiting(
@@ -87,11 +74,10 @@ def _parcel(data: DataDir, path: Path) -> Parcel | str:
     if ticket is None:
         return "not a ticket"
     try:
-        raw = durable.read_regular(data.root / ticket.manifest, _MANIFEST_MAX_BYTES)
-        sealed = _sealed.decode(raw)
+        sealed, raw = tickets.sealed(data, ticket)
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         return f"unfit: its manifest {ticket.manifest}: {error}"
-    if (sealed.path, sealed.sha256) != (ticket.path, ticket.sha256):
+    if not sealed.is_of(ticket):
         return f"unfit: its manifest {ticket.manifest} speaks of another file"
     facts = Facts(sealed.path, sealed.bytes, sealed.sha256, sealed.md5)
     return Parcel(path, facts, _facts_of_bytes(ticket, raw))
@@ -118,8 +104,13 @@ def candidates(data: DataDir) -> Iterator[Candidate]:
     """Every data file with a ticket that lies here, and what bars it from going."""
     unreadable: list[str] = []
     labelled = {each.artifact for each in labels.all_labels(data, unreadable)}
-    for state in tickets.STATES:
+    unproven: set[str] = set()
+    for state in (tickets.READY, tickets.FAILED, tickets.DONE):
         for path in tickets.waiting(data, "upload", state):
+            if path.stem in unproven:
+                continue  # Its name has two tickets: the one that is not done has to be judged.
+            if state != tickets.DONE:
+                unproven.add(path.stem)
             ticket = tickets.read(path)
             if ticket is not None and (data.root / ticket.path).exists():
                 bar = "unproven" if state != tickets.DONE else _bar(data, ticket, labelled)

@@ -41,6 +41,7 @@ from workers.core.errors import is_disk_full
 from workers.core.instants import utc_text
 from workers.edge import durable
 from workers.edge.deflate import Deflater, Inflated, stream_end
+from workers.edge.spool import quarantine
 from workers.edge.spool.directory import QUEUES, DataDir
 from workers.edge.spool.publish import (
     Suspect,
@@ -52,7 +53,6 @@ from workers.edge.spool.publish import (
 )
 
 _SALVAGE_SUFFIX = ".jsonl.gz.salvage"
-_SHOWN_MAX = 180
 _COMPLETED = Salvage(damage="the stream had no end; it was completed in place", quarantined=None)
 
 
@@ -216,16 +216,7 @@ class Salvager:
         )
 
     def _quarantine(self, path: Path, why: str, detail: str) -> Finding:
-        shown = _shown(path.name)
-        target = self._data.quarantine / f"{shown}.{why}"
-        number = 1
-        while os.path.lexists(target):
-            target = self._data.quarantine / f"{shown}.{why}.{number}"
-            number += 1
-        text = f"{detail}\n" if shown == path.name else f"{detail}\nit was {path.name!a}\n"
-        durable.replace(target.with_name(f"{target.name}.why"), text.encode())
-        durable.move(path, target)
-        return Finding("quarantined", shown, detail)
+        return Finding("quarantined", quarantine.put(self._data, path, why, detail), detail)
 
     def _mend_chain(self) -> list[Finding]:
         """Find the newest link again among the manifests when chain.json is lost or unreadable."""
@@ -264,12 +255,7 @@ def _is_regular(path: Path) -> bool:
 def _left(path: Path, error: OSError | Suspect) -> Finding:
     if isinstance(error, OSError) and is_disk_full(error):
         raise error
-    return Finding("left", _shown(path.name), str(error))
-
-
-def _shown(name: str) -> str:
-    """A file name as quarantine and the log can hold it: ASCII, with room for a suffix."""
-    return ascii(name)[1:-1].replace("/", "-")[:_SHOWN_MAX]
+    return Finding("left", quarantine.shown(path.name), str(error))
 
 
 def _newer(newest: Head, data: bytes, worker: str) -> Head:

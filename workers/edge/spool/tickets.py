@@ -5,9 +5,13 @@
                   label, which is the reason inside
     NAME.failed   a person must look; reason inside  renamed by the consumer
 
-Promises  a queue sees a segment once or more, never zero times; consumers are idempotent.
+Promises  a queue sees a segment once or more, never zero times; consumers are idempotent. A name
+          that has come to two tickets (a copy by hand, rsync while it ran, two issuers at once) has
+          one after it is judged: the same work is done once; of two that say different things
+          the one that says what the manifest does stays, the other goes to quarantine with the why
 """
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -15,10 +19,12 @@ import msgspec
 from workers.core.archive.manifests import SegmentManifest, Ticket, encode, read_ticket, ticket_of
 from workers.core.archive.segments import ROOTS, parse_name
 from workers.edge import durable
+from workers.edge.spool import quarantine
 from workers.edge.spool.directory import QUEUES, DataDir
 
 READY, DONE, FAILED = ".ready", ".done", ".failed"
 STATES = (READY, DONE, FAILED)
+_MANIFEST_MAX_BYTES = 16 << 20
 #: The normalizer reads what came from the venue; the uploader takes everything published.
 QUEUE_KINDS = {
     "normalize": frozenset({"books", "frames", "ledger", "pages", "universe"}),
@@ -54,6 +60,34 @@ def _age(path: Path) -> tuple[str, str]:
     """Sorts by when the segment was begun; a name that is none of ours comes first."""
     name = parse_name(path.stem)
     return (name.started if name else "", path.name)
+
+
+class Sealed(msgspec.Struct, frozen=True):
+    """What every manifest of a published file says, whatever else it holds."""
+
+    path: str
+    bytes: int
+    sha256: str
+    md5: str
+
+    def is_of(self, ticket: Ticket) -> bool:
+        """True when a ticket speaks of this file."""
+        return (self.path, self.sha256) == (ticket.path, ticket.sha256)
+
+
+_sealed = msgspec.json.Decoder(Sealed)
+
+
+def sealed(data: DataDir, ticket: Ticket) -> tuple[Sealed, bytes]:
+    """The manifest that a ticket names, and its bytes.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: not a regular file, or too large.
+        msgspec.MsgspecError: not a manifest.
+    """
+    raw = durable.read_regular(data.root / ticket.manifest, _MANIFEST_MAX_BYTES)
+    return _sealed.decode(raw), raw
 
 
 def read(path: Path) -> Ticket | None:
@@ -102,27 +136,70 @@ def _reason(path: Path) -> str:
 
 
 def finish(path: Path) -> None:
-    """Mark a ready ticket as proven done."""
-    durable.move(path, path.with_suffix(DONE))
+    """Mark a ready ticket as proven done; one that is gone is finished already."""
+    _judge(path, DONE, "")
 
 
 def fail(path: Path, reason: str) -> None:
     """Set a ready ticket aside for a person, with the reason inside."""
-    _move(path, FAILED, reason)
+    _judge(path, FAILED, reason)
 
 
 def settle(path: Path, reason: str) -> None:
     """Close a failed ticket that a person has decided on, with the reason inside."""
-    _move(path, DONE, reason)
+    _judge(path, DONE, reason)
 
 
-def _move(path: Path, state: str, reason: str) -> None:
+def _judge(path: Path, state: str, reason: str) -> None:
+    """Move a ticket; others of its name go with it, or it gives way to them."""
+    if not os.path.lexists(path):
+        return
+    names = (path.with_suffix(each) for each in STATES)
+    others = [each for each in names if each != path and os.path.lexists(each)]
+    unlike = [each for each in others if not _is_same(path, each)]
+    if unlike and not _is_true(path):
+        _set_aside(path, f"{reason}; {unlike[0].name} says another thing")
+        return
     ticket = read(path)
-    if ticket is not None:
+    if ticket is not None and reason:
         durable.replace(path, encode(msgspec.structs.replace(ticket, reason=reason)))
+    for other in others:
+        if other in unlike:
+            _set_aside(other, f"{path.name} says another thing, as its manifest does")
+        else:
+            durable.remove(other)
     durable.move(path, path.with_suffix(state))
 
 
 def retry(path: Path) -> None:
-    """Put a failed ticket back to ready."""
-    durable.move(path, path.with_suffix(READY))
+    """Put a failed or a finished ticket back to ready, unless one is."""
+    ready = path.with_suffix(READY)
+    if not os.path.lexists(ready):
+        durable.move(path, ready)
+    elif _is_same(path, ready):
+        durable.remove(path)
+    else:
+        _set_aside(path, f"{ready.name} says another thing")
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    """True when both name the same work; why one of them failed is no part of it."""
+    here, there = read(path), read(other)
+    if here is None or there is None:
+        return False
+    return msgspec.structs.replace(here, reason=there.reason) == there
+
+
+def _is_true(path: Path) -> bool:
+    """True when a ticket says what its manifest says."""
+    ticket = read(path)
+    if ticket is None:
+        return False
+    try:
+        return sealed(DataDir(path.parents[2]), ticket)[0].is_of(ticket)
+    except (OSError, ValueError, msgspec.MsgspecError):
+        return False
+
+
+def _set_aside(path: Path, detail: str) -> None:
+    quarantine.put(DataDir(path.parents[2]), path, "twin", f"in {path.parent.name}: {detail}")

@@ -78,7 +78,8 @@ def test_what_is_no_book_is_refused(raw):
 @pytest.mark.parametrize(
     ("price", "size", "side"),
     [("x", "1", "BUY"), ("0.5", "", "BUY"), ("0.5", "1e3", "SELL"), ("0.5", "1", "buy"),
-     ("-1", "1", "BUY"), ("0.00000001", "1", "BUY"), ("0.5", "١", "BUY")],
+     ("-1", "1", "BUY"), ("0.00000001", "1", "BUY"), ("0.5", "١", "BUY"),
+     ("0.5", ".", "BUY"), ("0.5", "5.", "BUY"), ("0.5", ".5", "BUY"), ("0.5", "1.2.3", "BUY")],
 )  # fmt: skip
 def test_what_is_no_change_is_refused_and_changes_nothing(price, size, side):
     book = Book()

@@ -244,6 +244,28 @@ def test_a_late_repetition_does_not_bring_an_old_level_back():
     assert (1, book.rest()) == (tokens[TOKEN].duplicates, tokens[TOKEN].seed())
 
 
+def test_what_is_told_again_in_its_millisecond_is_counted_and_nothing_else_is():
+    book = Book()
+    tokens = _synced(book)
+    first = book.change("BUY", 40, "7")
+    second = book.change("BUY", 40, "8", after_ms=0)
+    for at, told in enumerate([first, second, second, book.change("BUY", 40, "9")], 2):
+        tokens.took(told, at)
+
+    assert (1, book.rest()) == (tokens[TOKEN].duplicates, tokens[TOKEN].seed())
+
+
+def test_the_items_of_a_late_event_do_not_repeat_each_other():
+    book = Book()
+    tokens = _synced(book)
+    items = [book.put("BUY", 40, "7"), book.put("BUY", 41, "8", after_ms=0)]
+    late = book.told(*({**each, "hash": items[1]["hash"]} for each in items))
+    tokens.took(book.change("BUY", 39, "9"), 2)
+    tokens.took(late, 3)
+
+    assert (0, "verified") == (tokens[TOKEN].duplicates, tokens[TOKEN].verify(4).verdict)
+
+
 def test_a_change_in_the_millisecond_of_a_book_is_not_compared():
     book = Book()
     tokens = _synced(book)
@@ -414,7 +436,8 @@ def test_memory_of_hashes_is_bounded():
     for at in range(500):
         tokens.took(book.change("BUY", 20, str(at + 1)), at)
 
-    assert len(tokens[TOKEN]._recent) <= sync.RECENT_MAX
+        tokens.took(book.later(), at)
+        assert len(tokens[TOKEN]._recent) <= sync.RECENT_MAX
 
 
 def test_events_of_others_and_of_new_kinds_are_nothing():

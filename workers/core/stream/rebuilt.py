@@ -20,7 +20,7 @@ from workers.core.stream.frames import Change
 from workers.core.stream.tails import Tail, digest, tail_text
 
 _BIDS, _ASKS = b'"bids":[', b'"asks":['
-_is_size = re.compile(r"[0-9]+(?:\.[0-9]+)?", re.ASCII).fullmatch
+_DIGITS = "0123456789"
 _PRICES_MAX = 5_000
 _LEVELS = re.compile(r'(?<=\{)"price":"([0-9.]+)","size":"[0-9]+(?:\.[0-9]+)?"(?=\})', re.ASCII)
 _BETWEEN = "},{"
@@ -48,11 +48,16 @@ _sides = msgspec.json.Decoder(_Sides)
 
 
 class HalfBook:
-    """One side: the level texts by price in micros, and the prices in ascending order."""
+    """One side: the level texts by price in micros, the prices in ascending order, the best one.
 
-    __slots__ = ("_ordered", "_text", "prices", "texts")
+    `best` is 0 when there is no level.
+    """
 
-    def __init__(self, text: str, ordered: Callable[[list[int]], Iterable[int]]) -> None:
+    __slots__ = ("_best_at", "_ordered", "_text", "best", "prices", "texts")
+
+    def __init__(
+        self, text: str, ordered: Callable[[list[int]], Iterable[int]], best_at: int
+    ) -> None:
         """`text` is the array between its brackets, `ordered` the venue's order of its prices.
 
         Raises Inexact when these are not levels as the venue spells them.
@@ -63,20 +68,25 @@ class HalfBook:
         told = [*map(_prices.__getitem__, prices)]
         self.texts = dict(zip(told, pieces, strict=True))
         self.prices = sorted(self.texts)
-        self._ordered = ordered
+        self._ordered, self._best_at = ordered, best_at
+        self.best = self.prices[best_at] if told else 0
         self._text = text if told == [*ordered(self.prices)] else None
 
     def set(self, price: int, piece: str) -> None:
         """Put a level, spelled without its braces."""
-        if price not in self.texts:
+        texts = self.texts
+        before = len(texts)
+        texts[price] = piece
+        if len(texts) != before:
             insort(self.prices, price)
-        self.texts[price] = piece
+            self.best = self.prices[self._best_at]
         self._text = None
 
     def remove(self, price: int) -> None:
         """Take a level away, if it is there."""
         if self.texts.pop(price, None) is not None:
             del self.prices[bisect_left(self.prices, price)]
+            self.best = self.prices[self._best_at] if self.prices else 0
             self._text = None
 
     def text(self) -> str:
@@ -115,7 +125,7 @@ class Rebuilt:
     `before` goes, or is read only from then on.
     """
 
-    __slots__ = ("_asks", "_bids", "_halves", "_names")
+    __slots__ = ("_asks", "_bids", "_names")
 
     def __init__(
         self, market: str, token_id: str, raw: bytes, before: "Rebuilt | None" = None
@@ -124,7 +134,6 @@ class Rebuilt:
         self._names = '{{"market":{},"asset_id":{},"timestamp":"'.format(*names)
         known = () if before is None else before.sides()
         self._bids, self._asks = read_sides(raw, known)
-        self._halves = {"BUY": self._bids, "SELL": self._asks}
 
     def sides(self) -> tuple[HalfBook, HalfBook]:
         """The bids and the asks."""
@@ -132,14 +141,16 @@ class Rebuilt:
 
     def apply(self, change: Change) -> None:
         """Set or remove one level. Raises NoChange."""
-        text, size = change.price, change.size
+        text, size, side = change.price, change.size, change.side
         try:
             price = _prices[text]
         except Inexact as error:
             raise NoChange(str(error)) from error
-        half = self._halves.get(change.side)
-        if half is None or _is_size(size) is None:
-            raise NoChange(f"{change.side[:20]!r} {size[:40]!r}")
+        half = self._bids if side == "BUY" else self._asks if side == "SELL" else None
+        rest = size.strip(_DIGITS)
+        is_size = size and (not rest or (rest == "." and size[0] != "." != size[-1]))
+        if half is None or not is_size:
+            raise NoChange(f"{side[:20]!r} {size[:40]!r}")
         if size[0] == "0" and not size.strip("0."):
             half.remove(price)
         else:
@@ -147,19 +158,17 @@ class Rebuilt:
 
     def best(self) -> tuple[int, int]:
         """The best bid and the best ask in micros; 0 = that side is empty."""
-        bids, asks = self._bids.prices, self._asks.prices
-        return bids[-1] if bids else 0, asks[0] if asks else 0
+        return self._bids.best, self._asks.best
 
     def agrees(self, change: Change) -> bool:
         """True when the best prices that a change tells are those of this book.
 
         A price that is not told, or not a number, says nothing.
         """
-        bids, asks = self._bids.prices, self._asks.prices
         bid, ask = change.best_bid, change.best_ask
         try:
-            return (bid is None or _bests[bid] == (bids[-1] if bids else 0)) and (
-                ask is None or _bests[ask] == (asks[0] if asks else 0)
+            return (bid is None or _bests[bid] == self._bids.best) and (
+                ask is None or _bests[ask] == self._asks.best
             )
         except Inexact:
             return True
@@ -203,8 +212,8 @@ def read_sides(raw: bytes, known: tuple[HalfBook, ...] = ()) -> tuple[HalfBook, 
 def _halves(bids: str, asks: str, known: tuple[HalfBook, ...]) -> tuple[HalfBook, HalfBook]:
     for_bids, for_asks = known or (None, None)
     return (
-        for_bids if for_bids and for_bids.text() == bids else HalfBook(bids, iter),
-        for_asks if for_asks and for_asks.text() == asks else HalfBook(asks, reversed),
+        for_bids if for_bids and for_bids.text() == bids else HalfBook(bids, iter, -1),
+        for_asks if for_asks and for_asks.text() == asks else HalfBook(asks, reversed, 0),
     )
 
 

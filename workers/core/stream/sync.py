@@ -43,7 +43,7 @@ class Token:
         self.verdicts: Counter[str] = Counter()
         self.snapshots = self.changes = self.applied = self.invalid = 0
         self.duplicates = self.stale = 0
-        self.good_wall_ns = self.last_wall_ns = 0
+        self.good_wall_ns = self.last_wall_ns = self.latest_ms = 0
         self._forget()
 
     def _forget(self) -> None:
@@ -52,7 +52,8 @@ class Token:
         self._ahead: Ahead | None = None
         self._base_ms = self._last_ms = self._need_ms = 0
         self._base_hash = ""
-        self._recent: dict[str, None] = {}
+        self._recent: deque[str] = deque(maxlen=RECENT_MAX)
+        self._of_newest = 0
         self._waiting: deque[_Waiting] = deque()
 
     @property
@@ -72,7 +73,7 @@ class Token:
         event, the last one tells the book after both.
         """
         self.changes += len(items)
-        self.last_wall_ns = recv_wall_ns
+        self.last_wall_ns, self.latest_ms = recv_wall_ns, ms
         rebuilt = self.rebuilt
         if rebuilt is None or self.state is not _SYNCED:
             return self._wait(_Waiting(items, timestamp, ms, recv_wall_ns))
@@ -111,21 +112,24 @@ class Token:
         a level that was set, removed and set again.
         """
         recent, last, is_late = self._recent, None, ms < self._last_ms
-        if not is_late:
-            self._last_ms = ms
+        before: tuple[str, ...] = ()
+        if ms > self._last_ms:
+            # A hash is of its time, too: what was told of others is not looked through.
+            self._last_ms, self._of_newest = ms, 0
+        else:
+            before = (*(recent if is_late else islice(reversed(recent), self._of_newest)),)
         for change in items:
             told = change.hash
-            if told in recent:
+            if told in before:
                 self.duplicates += 1
                 if is_late:
                     continue
             elif told:
-                recent[told] = None
+                recent.append(told)
+                self._of_newest += 1
             rebuilt.apply(change)
             self.applied += 1
             last = change
-        if len(recent) > RECENT_MAX:
-            self._recent = dict.fromkeys(islice(recent, len(recent) // 2, None))
         return last
 
     def _wait(self, event: _Waiting) -> Turns:
@@ -166,7 +170,8 @@ class Token:
         self._last_ms = max(self._last_ms, ms)
         self.witness.saw(seen)
         if seen.hash:
-            self._recent[seen.hash] = None
+            self._recent.append(seen.hash)
+            self._of_newest += 1
         if not self._catch_up(rebuilt, waiting):
             self._need_ms = self._last_ms
             return NO_TURNS

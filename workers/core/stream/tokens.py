@@ -38,6 +38,7 @@ class Tokens(dict[str, Token]):
         token = self.get(event.token_id)
         if token is None:
             return NO_TURNS
+        token.latest_ms = event.timestamp_ms
         match event.type:
             case "book":
                 return token.took_book(event, recv_wall_ns)
@@ -49,13 +50,11 @@ class Tokens(dict[str, Token]):
         return NO_TURNS
 
     def _took_changes(self, event: Event, recv_wall_ns: int) -> Turns:
-        turns = NO_TURNS
+        turns, timestamp, ms = NO_TURNS, event.timestamp, event.timestamp_ms
         for items in _by_token(event.changes):
             token = self.get(items[0].token_id)
             if token is not None:
-                turns += token.took_changes(
-                    items, event.timestamp, event.timestamp_ms, recv_wall_ns
-                )
+                turns += token.took_changes(items, timestamp, ms, recv_wall_ns)
         return turns
 
 

@@ -49,8 +49,6 @@ class Link:
         self.frozen: set[str] = set()
         self._tape, self._diary = tape, diary
         self._part = connection_part(name, leg)
-        self._latest_ms: dict[str, int] = {}
-        self._touched: dict[str, int] = {}
         self._told_frames = 0
         self._remembered: dict[bytes, int] = {}
 
@@ -79,7 +77,6 @@ class Link:
             self.frozen.discard(gone)
             for each in ids:
                 self.tokens.leave(each)
-                self._latest_ms.pop(each, None)
         for new in markets.keys() - self.carried:
             ids = [each.token_id for each in markets[new].tokens]
             for each in ids:
@@ -122,11 +119,6 @@ class Link:
             self.reached.book(event.timestamp_ms)
         else:
             self.reached.event(event.timestamp_ms)
-        if event.type == "price_change":
-            for change in event.changes:
-                self._touched[change.token_id] = event.timestamp_ms
-        elif event.token_id:
-            self._touched[event.token_id] = event.timestamp_ms
         if turns:
             self.turned(turns, happening.mono_ns)
 
@@ -173,13 +165,10 @@ class Link:
 
     def verify(self, wall_ns: int, mono_ns: int) -> None:
         """Check the hash of each book that changed since the last time."""
-        for token_id in self._touched:
-            token = self.tokens.get(token_id)
-            turns = token.verify(wall_ns).turns if token is not None else ()
+        for token in self.tokens.values():
+            turns = token.verify(wall_ns).turns
             if turns:
                 self.turned(turns, mono_ns)
-        self._latest_ms |= self._touched
-        self._touched.clear()
 
     def compare(
         self, token_id: str, raw: bytes, *, sent_wall_ns: int, recv_wall_ns: int, mono_ns: int
@@ -199,7 +188,8 @@ class Link:
 
     def latest_ms(self, token_id: str) -> int:
         """The venue's time of the newest event of a token here; 0 = there was none."""
-        return self._touched.get(token_id) or self._latest_ms.get(token_id, 0)
+        token = self.tokens.get(token_id)
+        return token.latest_ms if token is not None else 0
 
     def snapshots(self, market: str, wall_ns: int, mono_ns: int, why: str) -> Iterator[bytes]:
         """A row with the book of each token of a market that is SYNCED."""

@@ -77,9 +77,9 @@ class Switchboard:
         self._take_all(self._feed.wait(until_mono_ns))
 
     def _take_all(self, happenings: Sequence[Happening]) -> None:
+        found = {name: (leg, link) for leg in self.legs for name, link in leg.links.items()}
         for happening in happenings:
-            leg = next(each for each in self.legs if happening.connection in each.links)
-            link = leg.links[happening.connection]
+            leg, link = found[happening.connection]
             if happening.kind == HEARD:
                 self.counters["frames"] += 1
                 self.counters["bytes"] += len(happening.data)

@@ -46,7 +46,7 @@ class Tape:
         self._recorder, self._seeds = recorder, seeds
         self._streams: dict[str, Stream] = {}
         self._pending: dict[str, _Pending] = {}
-        self._hour = self._bytes = 0
+        self._from_ns = self._until_ns = self._bytes = 0
         recorder.before_flush = self.write_out
 
     def carry(self, market: Market) -> None:
@@ -91,7 +91,7 @@ class Tape:
     ) -> OpenSegment:
         """Take a row; state that it changes must change after this call, for the seeds' sake."""
         pending = self._pending.get(market)
-        if pending is None or wall_ns // _NS_PER_HOUR != self._hour:
+        if pending is None or not self._from_ns <= wall_ns < self._until_ns:
             pending = self._begun(market, wall_ns)
         story = pending.segment.story
         story.saw_event(kind, connection)
@@ -107,12 +107,13 @@ class Tape:
 
     def not_before(self, wall_ns: int) -> int:
         """A moment, or the beginning of the hour that is written now: no row goes back."""
-        return max(wall_ns, self._hour * _NS_PER_HOUR)
+        return max(wall_ns, self._from_ns)
 
     def _begun(self, market: str, wall_ns: int) -> _Pending:
-        if wall_ns // _NS_PER_HOUR != self._hour:
+        if not self._from_ns <= wall_ns < self._until_ns:
             self.write_out()
-            self._hour = wall_ns // _NS_PER_HOUR
+            self._from_ns = wall_ns - wall_ns % _NS_PER_HOUR
+            self._until_ns = self._from_ns + _NS_PER_HOUR
         segment = self._recorder.segment(self._streams[market], wall_ns // NS_PER_MS)
         pending = self._pending[market] = _Pending(segment, wall_ns)
         if not segment.story.rows:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from workers.core.stream.covers import STARTING, Covers, StreamGap
+from workers.core.stream.covers import STARTING, Covers, StreamGap, TokenCovers
 from workers.core.stream.rows import Closed, Heard, Subscription, Turned
 
 S = 10**9
@@ -32,7 +32,7 @@ def turned(state: str, reason: str, since_s: int, at_s: int) -> Turned:
 def gaps(*rows: object) -> list[StreamGap]:
     covers = Covers(["7"])
     covers.read(rows)  # type: ignore[arg-type]
-    return [*covers.listed({}, {})["7"].gaps()]
+    return [*covers.listed([], {})["7"].gaps()]
 
 
 def closed(at_s: int) -> Closed:
@@ -84,12 +84,39 @@ def test_a_writer_that_died_covers_until_its_last_word_and_not_behind_it():
     covers = Covers(["7"])
     covers.read([subscription(1), turned("SYNCED", "book", 1, 1), word])
 
-    found = covers.listed({}, {"7": 20 * S})["7"]
+    found = covers.listed([], {"7": 20 * S})["7"]
 
     assert [(each.from_wall_ns, each.until_wall_ns) for each in found.covered] == [(S, 4 * S)]
     assert [*found.gaps()] == [StreamGap(4 * S, 20 * S, "down")]
     assert found.gap_at(10 * S) == StreamGap(4 * S, 20 * S, "down")
     assert found.gap_at(3 * S) is None
+
+
+def seeded(*rows: object) -> TokenCovers:
+    """A segment begins with a book at 10 s; nothing before it is read."""
+    covers = Covers(["7"])
+    covers.seeded("7", CONNECTION, 0, 10 * S)
+    covers.read(rows)  # type: ignore[arg-type]
+    return covers.listed([], {"7": 20 * S})["7"]
+
+
+def test_a_seed_whose_token_was_proven_last_before_it_lies_in_the_gap():
+    lost = seeded(
+        turned("SUSPECT", "checksum", 8, 12), turned("SYNCED", "book", 15, 15), closed(20)
+    )
+    down = seeded(heard(CONNECTION, 11, 9))
+    proven = seeded(turned("SUSPECT", "checksum", 11, 12), closed(20))
+
+    assert lost.at(10 * S) == down.at(10 * S) == []
+    assert [*lost.gaps()] == [StreamGap(10 * S, 15 * S, "checksum")]
+    assert [*down.gaps()] == [StreamGap(10 * S, 20 * S, "down")]
+    assert [10 * S] == [each.from_wall_ns for each in proven.at(11 * S)]
+
+
+def test_a_doubt_tells_that_the_token_was_wanted():
+    found = gaps(turned("SUSPECT", "checksum", 5, 6), turned("SYNCED", "rest", 8, 8), closed(9))
+
+    assert found == [StreamGap(6 * S, 8 * S, "checksum")]
 
 
 def heard(connection: str, at_s: int, told_s: int) -> Heard:
@@ -140,7 +167,7 @@ def test_a_connection_that_goes_on_is_not_cut_at_its_last_event():
     covers = Covers(["7"])
     covers.read([subscription(1), turned("SYNCED", "book", 1, 1), heard(CONNECTION, 9, 6)])
 
-    found = covers.listed({"streamer-00": "1000"}, {})["7"]
+    found = covers.listed([("streamer-00", "1000")], {})["7"]
 
     assert [(S, 9 * S)] == [(each.from_wall_ns, each.until_wall_ns) for each in found.covered]
 

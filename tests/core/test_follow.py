@@ -155,6 +155,17 @@ def test_a_change_lost_by_the_followed_one_comes_before_what_follows_it():
     assert _events(shown.line()) == list(range(1, 10))
 
 
+def test_a_book_that_repairs_what_all_have_lost_comes_before_what_stands_on_it():
+    shown = Shown(list(range(SPAN)))
+    shown.cover("a", range(3), 0, frozenset())
+    shown.cover("a", range(5, 8), 0, frozenset())
+    shown.cover("b", range(10), 10, frozenset({3, 4, 5, 6}))
+    steps = shown.line()
+
+    assert [f"state {n}" for n in (0, 1, 2, 5, 6, 7, 8, 9)] == [e.item.state for e in steps]
+    assert [0, 5] == [int(e.item.state.split()[1]) for e in steps if e.begins]
+
+
 def test_a_dump_of_the_state_a_line_ends_at_goes_on_with_it():
     shown = Shown(list(range(SPAN)))
     shown.cover("a", range(6), 10, frozenset())

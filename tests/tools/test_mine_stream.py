@@ -161,3 +161,43 @@ def test_a_damaged_table_of_the_stream_is_said_and_polls_are_counted_instead(mix
 
     assert any("the stream is counted in part" in each for each in report["notes"])
     assert "0.000000" == of_token(report, SLUG, "Up")["stream_share"]
+
+
+@pytest.fixture
+def alone(tmp_path) -> tuple[Fleet, Truth]:
+    """Ten seconds of the stream that are published, ten that are not; nobody polls."""
+    fleet = Fleet(tmp_path / "var")
+    streamer, truth, (link,) = begun(fleet)
+    for at_ms in range(HOUR_MS + 250, HOUR_MS + 20 * S, 250):
+        truth.tell(streamer, [link], at_ms)
+        if at_ms == HOUR_MS + 10 * S:
+            streamer.seal(at_ms + 50)
+    streamer.heard(HOUR_MS + 20 * S)
+    locks.release_all()
+    return fleet, truth
+
+
+def test_a_day_of_the_stream_alone_is_mined_as_far_as_it_is_published(alone, capsys):
+    fleet, truth = alone
+    code = fleet.orderbooks("mine", DAY)
+    refused = capsys.readouterr().err
+    assert (2, True) == (code, "orderbooks normalize" in refused), refused
+    assert "1 segments and no derived table" in refused
+    assert 0 == fleet.orderbooks("normalize", "--jobs", "1")
+    locks.release_all()
+
+    _, report = mine(fleet, capsys, DAY)
+    found = of_token(report, SLUG, "Up")
+
+    # The segment that is still written begins with the next event.
+    until = HOUR_MS * MS + 10_250 * MS
+    stands = [(received * MS, json.loads(raw)) for received, raw in truth.states]
+    by_hand = Expected()
+    for (at, book), (end, _) in pairwise(stands):
+        by_hand.add(book["bids"], book["asks"], max(0, min(end, until) - at))
+    assert (0, 0, "1.000000") == (found["captured"], found["states"], found["stream_share"])
+    assert rounded(Fraction(by_hand.ns, NS), 2) == rounded(Fraction(found["observed_s"]), 2)
+    assert rounded(by_hand.bid_size / by_hand.ns, 6) == found["best_bid_shares"]
+    assert rounded(by_hand.spread / by_hand.ns, 6) == found["spread_usdc"]
+    assert sum(at < until for at, _ in stands) == found["stream_states"]
+    assert "in part" in report["notes"][0]

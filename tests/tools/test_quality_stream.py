@@ -149,3 +149,22 @@ def test_a_damaged_table_of_legs_ends_the_command(own, capsys):
 
     assert 2 == own.orderbooks("quality", DAY, "--json")
     assert "sha256" in capsys.readouterr().err
+
+
+def test_a_day_of_the_stream_alone_has_a_whole_report(tmp_path, capsys):
+    fleet = Fleet(tmp_path / "var")
+    streamer, truth, (link,) = begun(fleet)
+    for at_ms in range(HOUR_MS + 250, HOUR_MS + 61 * S, 250):
+        truth.tell(streamer, [link], at_ms)
+    streamer.end(HOUR_MS + 61 * S)
+    locks.release_all()
+    assert 0 == fleet.orderbooks("normalize", "--jobs", "1")
+    locks.release_all()
+
+    code = fleet.orderbooks("quality", DAY, "--out", str(tmp_path / "out"))
+    page = (tmp_path / "out" / "quality.md").read_text()
+
+    assert 0 == code, capsys.readouterr()
+    assert "No book was polled." in page
+    assert "known to have held for 61.000 s" in page
+    assert "Not derived yet" not in page

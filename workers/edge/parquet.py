@@ -247,44 +247,51 @@ class Sink:
 
 
 def opened(path: Path, table: Table) -> pq.ParquetFile:
-    """A file of a table.
+    """A file of a table, for `of_today`.
 
     Raises:
-        Refused: no Parquet, or another schema number.
-        OSError: as the system gave it.
+        Refused: no Parquet, another schema number, a column that is not what it has to be.
     """
     try:
         file = pq.ParquetFile(path, pre_buffer=False)
+        own = file.schema_arrow
     except (pa.ArrowException, ValueError) as error:
         raise Refused(f"read {path}: {str(error)[:200]}") from error
-    told = (file.schema_arrow.metadata or {}).get(b"orderbooks.schema", b"").decode()
-    if told != table.schema:
-        raise Refused(f"read {path}: its schema is {told!r}, expected {table.schema!r}")
+    told = (own.metadata or {}).get(b"orderbooks.schema", b"").decode()
+    wrong = [] if told == table.schema else [f"schema is {told!r}, expected {table.schema!r}"]
+    for each in schema_of(table):
+        found = own.field(each.name).type if each.name in own.names else None
+        if found != each.type and not (found is None and each.nullable):
+            wrong.append(f"column {each.name} is {found}, expected {each.type}")
+    if wrong:
+        raise Refused(f"read {path}: its {wrong[0]}; `orderbooks rebuild` makes it anew")
     return file
+
+
+def of_today(file: pq.ParquetFile, table: Table, numbers: Sequence[int]) -> pa.Table:
+    """Some row groups with the columns of today: null where one was added since."""
+    found, names = file.read_row_groups(list(numbers), use_threads=False), schema_of(table).names
+    for at, each in enumerate(schema_of(table)):
+        if each.name not in found.schema.names:
+            found = found.add_column(at, each, pa.nulls(len(found), each.type))
+    return found.select(names)
 
 
 def read(path: Path, name: str, columns: Sequence[str] | None = None) -> pa.Table:
     """A whole file, or some columns of it; Refused for damage, wherever it is."""
-    table = TABLES[name]
-    file = opened(path, table)
-    try:
-        return file.read(columns=None if columns is None else list(columns), use_threads=False)
-    except (pa.ArrowException, ValueError, OSError) as error:
-        raise Refused(f"read {path}: {str(error)[:200]}") from error
-    finally:
-        file.close()
+    parts = [schema_of(TABLES[name]).empty_table(), *groups(path, TABLES[name])]
+    return pa.concat_tables(parts).select(columns or parts[0].schema.names)
 
 
 def groups(path: Path, table: Table) -> Iterator[pa.Table]:
     """The row groups of a file, one after the other; Refused for damage, wherever it is."""
     file = opened(path, table)
     try:
-        for number in range(file.metadata.num_row_groups):
-            yield file.read_row_group(number, use_threads=False)
+        with file:
+            for number in range(file.metadata.num_row_groups):
+                yield of_today(file, table, [number])
     except (pa.ArrowException, ValueError, OSError) as error:
         raise Refused(f"read {path}: {str(error)[:200]}") from error
-    finally:
-        file.close()
 
 
 def let_go() -> None:

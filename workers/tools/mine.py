@@ -1,8 +1,8 @@
 """Mine a day: how deep, how tight and how busy each outcome's book was, and how much of it we saw.
 
 Averages are weighted by the time each observed state is known to have held, and time with a missed
-tick counts nowhere: nothing is carried across a gap. The figures are made from the derived table
-`books`, and kept under derived/token_stats until one of their sources changes.
+tick counts nowhere: nothing is carried across a gap. The figures are made from the derived tables
+of polls and of the stream, and kept under derived/token_stats until one of their sources changes.
 
 A day is a UTC date; of one that is not over, what is published. With --from and --to any stretch.
 """

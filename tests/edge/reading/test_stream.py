@@ -218,6 +218,35 @@ def test_a_change_that_was_lost_is_a_gap_from_the_last_proof_on(fleet):
     assert "checksum" == unknown.stream_gap.cause
 
 
+@pytest.mark.parametrize("legs", [1, 2])
+@pytest.mark.parametrize("event", ["book", "change"])
+def test_an_hour_does_not_begin_with_the_book_of_a_leg_that_had_lost_a_change(fleet, legs, event):
+    streamer, truth, links = begun(fleet, legs)
+    ends_ms = HOUR_MS + 3600 * S
+    truth.tell(streamer, links, ends_ms - 800, books=0.0)
+    streamer.heard(ends_ms - 700)
+    truth.tell(streamer, links[1:], ends_ms - 400, books=0.0)
+    truth.tell(streamer, links, ends_ms - 200, books=0.0)
+    # The first row of an hour: the books known are written before it, and checked for that.
+    truth.tell(streamer, links, ends_ms, books=float(event == "book"))
+    truth.tell(streamer, links, ends_ms + 200, books=1.0)
+    streamer.end(ends_ms + 60 * S)
+    locks.release_all()
+    archive = open_archive(fleet.data.root)
+
+    found = list(archive.books(SLUG, ends_ms, ends_ms + S, "Up"))
+    answer = archive.book(SLUG, "Up", ends_ms + 50)
+
+    right = [raw for at_ms, raw in truth.states if at_ms >= ends_ms]
+    is_known = legs == 2 or event == "book"
+    assert right[0 if is_known else 1 :] == list(
+        dict.fromkeys(e.book.spelling for e in found if e.book and e.at_ns >= ends_ms * MS)
+    )
+    assert {State.SYNCED} == {each.state for each in found if each.book}
+    assert (State.SYNCED if is_known else State.GAP) == answer.state
+    assert is_known or "checksum" == answer.stream_gap.cause
+
+
 def test_a_killed_streamer_covers_up_to_its_last_word(fleet):
     streamer, truth, (link,) = begun(fleet)
     for at_ms in range(HOUR_MS + 100, HOUR_MS + 5 * S, 100):

@@ -6,8 +6,9 @@ import random
 import pytest
 
 from tests.core.told import MARKET, TOKEN, event
+from tests.edge.derived.older import aged
 from tests.edge.reading.retired import release
-from tests.edge.reading.test_stream import SLUG, begun
+from tests.edge.reading.test_stream import SLUG, begun, minute
 from tests.tools.archives import HOUR_MS, Fleet, S
 from workers.core.books.book import hash_verdict
 from workers.core.books.bookhash import Verdict
@@ -214,3 +215,17 @@ def test_a_damaged_table_is_said(streamed):
             open_archive(streamed.data.root, source="derived").book(SLUG, "Up", HOUR_MS + 5 * S)
     finally:
         path.write_bytes(whole)
+
+
+def test_tables_of_an_earlier_version_answer_too(tmp_path):
+    fleet = Fleet(tmp_path / "var")
+    truth = minute(fleet)
+    assert 0 == fleet.orderbooks("normalize", "--jobs", "1")
+    locks.release_all()
+    aged(fleet.data, "changes", "texts", "position")
+    aged(fleet.data, "turns", "told_ms")
+
+    answer = open_archive(fleet.data.root, source="derived").book(SLUG, "Up", HOUR_MS + 20_050)
+
+    assert (State.SYNCED, "stream") == (answer.state, answer.source)
+    assert truth.at(HOUR_MS + 20_050) == answer.book.spelling

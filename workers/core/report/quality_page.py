@@ -183,13 +183,17 @@ def _books(books: Books | None, commands: Mapping[str, str]) -> Iterator[str]:
     if books is None:
         yield _NOT_DERIVED
         return
-    yield f"{books.rows} books. The hash of each was computed again, and its levels were checked."
-    found = {f"hash {name}": n for name, n in books.verdicts.items()} | books.flags
-    yield table(
-        ("hash or flag", "rows", "of all"),
-        ([name, n, percent(n, books.rows)] for name, n in found.items()),
-    )
-    yield command(commands["books"])
+    if not books.rows:
+        yield "No book was polled."
+    else:
+        said = "The hash of each was computed again, and its levels were checked."
+        yield f"{books.rows} books. {said}"
+        found = {f"hash {name}": n for name, n in books.verdicts.items()} | books.flags
+        yield table(
+            ("hash or flag", "rows", "of all"),
+            ([name, n, percent(n, books.rows)] for name, n in found.items()),
+        )
+        yield command(commands["books"])
     if books.bad:
         yield table(("bad rows because", "rows"), books.bad.items())
     else:

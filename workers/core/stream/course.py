@@ -71,8 +71,11 @@ class Course:
     def took(self, row: FrameRow, place: Place) -> Iterator[Stand]:
         """The states that one more row brings; rows come in the order of their files.
 
-        Between two states the book is that of the first of them.
+        Between two states the book is that of the first of them. A seed whose hash failed when it
+        was written is no book: its connection had just lost a change.
         """
+        if row.hash_verdict == "failed":
+            return
         for token_id, item in items_of(row):
             if token_id != self._token_id or not isinstance(item.of, Shown):
                 continue
@@ -86,6 +89,10 @@ class Course:
     def waited(self, at_wall_ns: int) -> Iterator[Stand]:
         """The states that time alone brings."""
         yield from self._stepped(self._line.waited(at_wall_ns))
+
+    def stands(self, at_wall_ns: int) -> bool:
+        """False where `stand` is of a cover before the one that holds the moment."""
+        return self.stand is not None and self._line.stands(at_wall_ns)
 
     @property
     def is_behind(self) -> bool:

@@ -104,12 +104,19 @@ class TokenCovers(msgspec.Struct, frozen=True):
         return next((e for e in self.gaps() if e.from_wall_ns <= at_ns < e.until_wall_ns), None)
 
 
+class _Begun(msgspec.Struct, frozen=True):
+    """A cover that has not ended; `is_seed`: it began before, nobody read when."""
+
+    at_ns: int
+    leg: int
+    is_seed: bool = False
+
+
 class _Watched:
     """One token while rows are read."""
 
     def __init__(self) -> None:
-        self.open: dict[str, tuple[int, int]] = {}
-        self.turned_ns: dict[str, int] = {}
+        self.open: dict[str, _Begun] = {}
         self.covered: list[Covered] = []
         self.subscribed: dict[str, int] = {}
         self.first_ns: int | None = None
@@ -117,19 +124,22 @@ class _Watched:
         self.is_cut = False
         self.before = STARTING
 
-    def begin(self, connection: str, leg: int, at_ns: int) -> None:
-        self.open[connection] = (at_ns, leg)
-        self.want(at_ns)
+    def begin(self, connection: str, begun: _Begun) -> None:
+        self.open[connection] = begun
+        self.want(begun.at_ns)
 
     def want(self, at_ns: int) -> None:
         self.first_ns = at_ns if self.first_ns is None else min(self.first_ns, at_ns)
 
     def end(self, connection: str, at_ns: int, cause: str, heard_ns: int) -> None:
         begun = self.open.pop(connection, None)
-        if begun is not None and heard_ns >= begun[0]:
-            # What was said before a book came with it: so much holds, and names the gap behind it.
-            at_ns = max(at_ns, begun[0])
-            self.covered.append(Covered(begun[0], at_ns, connection, begun[1], cause, heard_ns))
+        if begun is None or (heard_ns < begun.at_ns and not begun.is_seed):
+            return
+        # What was said before a book came with it: so much holds, and names the gap behind it.
+        # A seed is no word of the venue: where proof ended before it, it is in the gap itself.
+        at_ns = at_ns if begun.is_seed else max(at_ns, begun.at_ns)
+        from_ns = min(at_ns, begun.at_ns)
+        self.covered.append(Covered(from_ns, at_ns, connection, begun.leg, cause, heard_ns))
 
     def leave(self, connection: str, at_ns: int, cause: str) -> None:
         """The connection does not carry the token any more."""
@@ -165,7 +175,7 @@ class Covers:
         """A segment begins with a book of this token: it was SYNCED then; before `read`."""
         token = self._tokens.get(token_id)
         if token is not None and connection not in token.open:
-            token.begin(connection, leg, at_ns)
+            token.begin(connection, _Begun(at_ns, leg, is_seed=True))
             token.subscribed[connection] = at_ns
 
     def _turned(self, row: Turned) -> None:
@@ -173,18 +183,18 @@ class Covers:
         if token is None:
             return
         # Its subscription may lie before the rows that are read.
+        token.want(row.at_wall_ns)
         token.subscribed.setdefault(row.connection, row.at_wall_ns)
         begun = token.open.get(row.connection)
-        is_told = begun is not None and begun[0] > row.at_wall_ns
-        if is_told:
+        if begun is not None and begun.at_ns > row.at_wall_ns:
             # What is read began before the seed, and the seed stands for what this turn began.
             token.open.pop(row.connection)
         if not (token.covered or token.open) and row.state != State.SYNCED:
             token.before = row.reason
-        since_ns = row.since_wall_ns if begun is None else max(row.since_wall_ns, begun[0])
-        token.end(row.connection, since_ns, row.reason, since_ns)
+        since_ns = row.since_wall_ns if begun is None else max(row.since_wall_ns, begun.at_ns)
+        token.end(row.connection, row.since_wall_ns, row.reason, since_ns)
         if row.state == State.SYNCED:
-            token.begin(row.connection, row.leg, row.since_wall_ns)
+            token.begin(row.connection, _Begun(row.since_wall_ns, row.leg))
 
     def _subscription(self, row: Subscription) -> None:
         for token_id in row.token_ids:
@@ -206,12 +216,12 @@ class Covers:
                 token.leave(connection, at_ns, cause)
 
     def listed(
-        self, running: Mapping[str, str], wanted_until_ns: Mapping[str, int]
+        self, running: Collection[tuple[str, str]], wanted_until_ns: Mapping[str, int]
     ) -> dict[str, TokenCovers]:
         """The covers by token.
 
         Args:
-            running: the run of each worker that is alive, by worker.
+            running: the worker and run of everyone who is alive.
             wanted_until_ns: when a token that was lost is not wanted any more, by token.
         """
         left = {
@@ -220,7 +230,7 @@ class Covers:
         for connection in left - self._closed:
             worker, run, _ = connection.split(".")
             heard_ns, told_ms = self._heard.get(connection, (0, None))
-            if running.get(worker) == run:
+            if (worker, run) in running:
                 # Nothing has ended: what it has not told yet may be nothing.
                 self._ended(connection, NOT_WRITTEN, heard_ns, None)
             else:

@@ -108,13 +108,13 @@ class _View:
             self.ahead.clear()
             self._anchor = None
 
-    def cut(self, item: Item) -> Iterator[Item]:
+    def cut(self, item: Item) -> Iterator[Step]:
         """Take out what came before an item."""
         is_there = item.key in self.ahead
         for key, step in list(self.ahead.items()):
             if key == item.key or not (is_there or step.item.timestamp_ms < item.timestamp_ms):
                 return
-            yield self.ahead.pop(key).item
+            yield self.ahead.pop(key)
 
     def next(self) -> Step:
         """Take out the first that is ahead."""
@@ -156,6 +156,10 @@ class Line:
         if self._followed is None:
             self._take_over(item.recv_wall_ns, out)
         return out
+
+    def stands(self, at_wall_ns: int) -> bool:
+        """True when a connection covers the moment and has shown the book that its cover needs."""
+        return any(view.stands(at_wall_ns) for view in self._views.values())
 
     @property
     def is_behind(self) -> bool:
@@ -207,11 +211,17 @@ class Line:
             self._emit(Step(item, is_late=True), out)
 
     def _pass(self, item: Item, out: list[Step]) -> None:
-        """The followed one shows an item: what others showed before it is lost to this one."""
+        """The followed one shows an item: what others showed before it is lost to this one.
+
+        Another may stand on a book that the line never came to: its changes are worth nothing
+        without it, and what led there nobody has shown.
+        """
         lost = [each for view in self._views.values() for each in view.cut(item)]
-        for each in sorted(lost, key=lambda each: each.timestamp_ms):
-            if not each.is_copy:
-                self._bring(Step(each), out)
+        for each in sorted(lost, key=lambda each: each.item.timestamp_ms):
+            if not each.item.is_copy:
+                self._bring(Step(each.item), out)
+            elif each.begins and not self._is_passed(each.item):
+                self._bring(each, out)
         self._emit(Step(item), out)
 
     def _bring(self, step: Step, out: list[Step]) -> None:

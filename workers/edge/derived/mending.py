@@ -54,7 +54,6 @@ def compact(batch: Batch, hour_ms: int, table: str) -> TableManifest | None:
         checks.update(each.checks)
     draft = shelf.draft_path(batch.data, table, hour_ms, "merge")
     told = [msgspec.to_builtins(each) for each in sources]
-    rows = merge(TABLES[table], [batch.data.root / each.path for each in standing], draft, told)
     facts = TableManifest(
         name=table_name(table, hour_ms, sources),
         table=table,
@@ -63,14 +62,18 @@ def compact(batch: Batch, hour_ms: int, table: str) -> TableManifest | None:
         bytes=0,
         sha256="",
         md5="",
-        rows=rows,
+        rows=0,
         sources=sources,
         checks=dict(sorted(checks.items())),
         replaces=closure(standing),
         versions=batch.versions,
         created_at_utc=utc_text(batch.wall_ns),
     )
-    made = shelf.commit(batch.data, draft, facts)
+    try:
+        rows = merge(TABLES[table], [batch.data.root / each.path for each in standing], draft, told)
+        made = shelf.commit(batch.data, draft, msgspec.structs.replace(facts, rows=rows))
+    finally:
+        durable.remove(draft)
     shelf.clear(batch.data, table, hour_ms)
     return made
 

@@ -19,7 +19,7 @@ class _Cursor:
     """A sorted file, read a row group at a time from its beginning."""
 
     def __init__(self, path: Path, table: Table) -> None:
-        self._file = parquet.opened(path, table)
+        self._file, self._table = parquet.opened(path, table), table
         self._order = table.order
         self._next_group = 0
         self._group: Any = None
@@ -29,7 +29,7 @@ class _Cursor:
     def _advance(self) -> None:
         self._group, self._at = None, 0
         while self._group is None and self._next_group < self._file.metadata.num_row_groups:
-            found = self._file.read_row_group(self._next_group, use_threads=False)
+            found = parquet.of_today(self._file, self._table, [self._next_group])
             self._next_group += 1
             self._group = found if len(found) else None
         if self._group is None:

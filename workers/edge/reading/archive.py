@@ -104,7 +104,7 @@ class Reader:
         self._shelf = shelf = Shelf(data, folders, self.vault)
         self._search = Search(self._catalogue, shelf)
         tables = Tables(folders, self.vault)
-        leaves = Leaves(data, folders, shelf, self.vault, tables, source=source)
+        leaves = Leaves(data, folders, shelf, tables, source=source)
         self._polls = Sights(self._catalogue, self._accounts, leaves)
         logs = Logs(folders, self.vault, tables, source=source)
         frames = Shelf(data, folders, self.vault, "frames")
@@ -215,7 +215,7 @@ class Reader:
         findings = Findings(self.on_damage)
         from_ms, until_ms = from_ns // NS_PER_MS, -(-until_ns // NS_PER_MS)
         told = self._streams.ledgers(from_ms, until_ms, findings)
-        if not told:
+        if not told.rows:
             return []
         epoch = self._catalogue.epoch(from_ms, until_ms, findings)
         wanted = [

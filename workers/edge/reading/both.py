@@ -17,10 +17,10 @@ from workers.core.reading.evidence import FRESH_INTERVALS, STREAM, Answer, Offlo
 from workers.core.stream.course import Course
 from workers.core.stream.covers import StreamGap, TokenCovers, clipped
 from workers.edge.reading.catalogue import Subject
+from workers.edge.reading.films import Film
 from workers.edge.reading.findings import Findings, OnDamage
 from workers.edge.reading.sights import Sights, Token
 from workers.edge.reading.stream_sights import Shot, StreamSights
-from workers.edge.reading.streams import Film
 
 
 class Both:

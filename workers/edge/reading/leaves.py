@@ -20,7 +20,7 @@ from workers.edge.reading.folders import Folders, hour_of
 from workers.edge.reading.sheet import Row, Rows, Spot
 from workers.edge.reading.shelf import Piece, Shelf, started_ms
 from workers.edge.reading.tables import Tables, TableSheet
-from workers.edge.reading.vault import Held, Vault
+from workers.edge.reading.vault import Held
 from workers.edge.spool import labels
 from workers.edge.spool.directory import DataDir
 
@@ -66,12 +66,11 @@ class Leaves:
         data: DataDir,
         folders: Folders,
         shelf: Shelf,
-        vault: Vault,
         tables: Tables,
         *,
         source: Source,
     ) -> None:
-        self._data, self._folders, self._shelf, self._vault = data, folders, shelf, vault
+        self._data, self._folders, self._shelf = data, folders, shelf
         self._tables, self._source = tables, source
         self._tables_read: dict[str, tuple[str, TableSheet]] = {}
         self._labels: tuple[tuple[str, ...], dict[str, str]] = ((), {})
@@ -179,8 +178,8 @@ class Leaves:
         return found
 
     def held(self, piece: Piece, findings: Findings) -> Held | None:
-        """A segment's own rows, with a finding for what is wrong; None when it was just moved."""
-        held = self._of_vault(piece)
+        """A segment's own rows, with a finding for what is wrong; None when it is nowhere."""
+        held = self._shelf.held(piece)
         if held is None:
             return None
         if held.is_offloaded:
@@ -188,11 +187,6 @@ class Leaves:
         if held.sheet.damage or held.damage:
             findings.damaged(held.path, held.damage)
         return held
-
-    def _of_vault(self, piece: Piece) -> Held | None:
-        if piece.manifest is not None:
-            return self._vault.published(piece.manifest)
-        return self._vault.open(piece.path) if piece.path is not None else None
 
     def _leaf(self, piece: Piece, findings: Findings) -> Leaf | None:
         if self._source == "derived":
@@ -202,7 +196,7 @@ class Leaves:
                 return None
             path = piece.manifest.path if piece.manifest else ""
             return Leaf(piece, Held(path, b""), derived[1], derived[0])
-        held = self._of_vault(piece)
+        held = self._shelf.held(piece)
         if held is not None and held.is_offloaded and piece.manifest is not None:
             derived = self._derived(piece.manifest, findings)
             if derived is not None:

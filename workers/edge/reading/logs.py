@@ -70,16 +70,23 @@ class Logs:
 
     def _published(self, hour_ms: int, findings: Findings) -> Iterator[_Log]:
         place = hour_folder(ROOTS["ledger"], hour_ms)
-        for each in self._folders.names(place):
+        names = self._folders.names(place)
+        for each in names:
             name = _named(each, MANIFEST_SUFFIX)
             if name is not None:
                 yield from self._proven(name, f"{place}/{each}", findings)
             name = _named(each, DATA_SUFFIX)
-            drafts = self._folders.names(f"{_OPEN}/{name.worker}") if name else ()
-            if name is not None and each.replace(DATA_SUFFIX, MANIFEST_DRAFT_SUFFIX) in drafts:
+            manifest = each.replace(DATA_SUFFIX, MANIFEST_SUFFIX)
+            if name is None or manifest in names:
+                continue
+            drafts = self._folders.names(f"{_OPEN}/{name.worker}")
+            if each.replace(DATA_SUFFIX, MANIFEST_DRAFT_SUFFIX) in drafts:
                 # Its manifest is on its way.
                 held = self._vault.open(self._vault.data.root / place / each)
                 yield from [(name, (held, None))] if held is not None else []
+            else:
+                # Its manifest may have come between the two looks.
+                yield from self._proven(name, f"{place}/{manifest}", findings)
 
     def _proven(self, name: SegmentName, path: str, findings: Findings) -> Iterator[_Log]:
         try:

@@ -82,8 +82,7 @@ class Print:
         """A token's line."""
         if token_id not in self._lines:
             steps = [*self._of(SNAPSHOTS.name, token_id), *self._of(CHANGES.name, token_id)]
-            steps.sort(key=itemgetter("step"))
-            self._lines[token_id] = line_of(self.piece.name.worker, steps)
+            self._lines[token_id] = line_of(self.piece.name.worker, _in_place(steps))
         return self._lines[token_id]
 
     def steps(self, token_id: str) -> list[dict[str, Any]]:
@@ -149,6 +148,17 @@ def printed(piece: Piece, tables: Tables, findings: Findings) -> Print | None:
         elif table is not TICKS:
             return None
     return Print(piece, manifest.path, found)
+
+
+def _in_place(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows by step, but a copy beside the line where it came: a cover may begin with it."""
+    placed, reached_ns = [], 0
+    for each in sorted(steps, key=itemgetter("step")):
+        received_ns = each["recv_wall_ns"]
+        if each["line"] is not None:
+            received_ns = reached_ns = max(reached_ns, received_ns)
+        placed.append((received_ns, each))
+    return [each for _, each in sorted(placed, key=itemgetter(0))]
 
 
 class _Named(msgspec.Struct, frozen=True):

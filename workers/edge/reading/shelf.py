@@ -25,8 +25,8 @@ from workers.core.archive.segments import (
 )
 from workers.core.instants import MS_PER_HOUR, parse_utc
 from workers.edge.reading.findings import Findings
-from workers.edge.reading.folders import Folders, hour_folder
-from workers.edge.reading.vault import Vault
+from workers.edge.reading.folders import Folders, hour_folder, hour_of
+from workers.edge.reading.vault import Held, Vault
 from workers.edge.spool.directory import DataDir
 
 _OPEN = "spool/open"
@@ -92,6 +92,29 @@ class Shelf:
                     found.append(Piece(name, each.removesuffix(OPEN_SUFFIX), None, path))
         return found
 
+    def held(self, piece: Piece) -> Held | None:
+        """The rows of a segment; one that was published since it was listed is read where it lies.
+
+        None when it is nowhere.
+        """
+        if piece.manifest is not None:
+            return self._vault.published(piece.manifest)
+        held = self._vault.open(piece.path) if piece.path is not None else None
+        return held or self._held_since(piece)
+
+    def _held_since(self, piece: Piece) -> Held | None:
+        begun_ms = hour_of(started_ms(piece.name))
+        # Its folder is that of its first tick, its name tells no time before its writer's start.
+        for hour_ms in (begun_ms, begun_ms - MS_PER_HOUR):
+            place = hour_folder(ROOTS[self._kind], hour_ms)
+            found = self._published(place, piece.stem, piece.name, Findings("label"))
+            if found is not None and found.manifest is not None:
+                return self._vault.published(found.manifest)
+            held = self._vault.open(found.path) if found is not None and found.path else None
+            if held is not None:
+                return held
+        return None
+
     def _stems(self, slug: str, hour_ms: int) -> Iterator[tuple[str, SegmentName]]:
         seen = set()
         names = self._folders.names(hour_folder(ROOTS[self._kind], hour_ms))
@@ -117,6 +140,9 @@ class Shelf:
             data = path.with_name(f"{stem}{DATA_SUFFIX}")
             if f"{stem}{MANIFEST_DRAFT_SUFFIX}" in self._folders.names(f"{_OPEN}/{name.worker}"):
                 return Piece(name, stem, None, data)
+            if path.exists():
+                # It was published between the two looks.
+                return self._published(place, stem, name, findings)
             findings.damaged(self._data.relative(data), "a data file without its manifest")
             return None
         if isinstance(manifest, str):

@@ -24,9 +24,10 @@ from workers.core.stream.frames import FrameRow, read_frame, read_frame_row
 from workers.core.tables.reprints import Reprint
 from workers.core.tables.stream import CHANGES, SNAPSHOTS, TRADES
 from workers.edge.reading.catalogue import Subject
+from workers.edge.reading.films import Film, Playing
 from workers.edge.reading.findings import Findings
 from workers.edge.reading.leaves import Leaves
-from workers.edge.reading.streams import Film, Playing, Streams
+from workers.edge.reading.streams import Streams
 
 Token = tuple[str, str]
 _VERDICTS = {"verified": Verdict.VERIFIED, "explained": Verdict.VERIFIED, "failed": Verdict.FAILED}
@@ -87,7 +88,7 @@ class StreamSights:
         if not covers.at(at_ns):
             return Shot(gap=covers.gap_at(at_ns))
         course = self._streams.stood(subject, token[0], film, at_ns, findings)
-        if course.stand is None:
+        if course.stand is None or not course.stands(at_ns):
             return Shot()
         asked = _Asked(subject, token, film, self._said(film, findings))
         return Shot(self._answer(asked, course.stand, course, at_ns), course)

@@ -2,11 +2,12 @@
 
 Reads     frames segments of the market asked about; ledgers of streamers
 Promises  a book of the stream is one that a connection covered; an instant is answered from the
-          segments that hold it, each of which can be read alone; what was offloaded is not covered
+          segments that hold it, each of which can be read alone; what was offloaded is not covered;
+          ledgers are read first: what they speak of is in its segment by then; who is alive before
+          that or after all has not died
 Never     writes
 """
 
-import heapq
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -14,12 +15,11 @@ import msgspec
 
 from workers.core.archive.ledger import Row
 from workers.core.instants import MS_PER_HOUR, NS_PER_MS
-from workers.core.stream.course import Course, Place, Stand
+from workers.core.stream.course import Course
 from workers.core.stream.covers import Covered, Covers, TokenCovers
-from workers.core.stream.frames import FrameRow, read_frame_row
-from workers.core.stream.tails import Tails
-from workers.core.tables.reprints import Line, Lost, printed, without
+from workers.core.tables.reprints import Lost, without
 from workers.edge.reading.catalogue import Subject
+from workers.edge.reading.films import Film, Playing
 from workers.edge.reading.findings import Findings
 from workers.edge.reading.folders import hour_of
 from workers.edge.reading.leaves import Source
@@ -40,81 +40,6 @@ _COURSES = 8
 _PRINTS = 4
 
 
-class Film(msgspec.Struct, frozen=True):
-    """What there is of a market about a time: its segments in order, its tokens' covers."""
-
-    reels: tuple[Reel | Print, ...]
-    covers: dict[str, TokenCovers]
-
-    def sha256(self, path: str) -> str | None:
-        """Of one of its files; None of one that is being written."""
-        manifests = (each.piece.manifest for each in self.reels if each.path == path)
-        return next((each.sha256 for each in manifests if each is not None), None)
-
-    def table(self, path: str, name: str) -> str:
-        """The derived file that rows of one of its files are read from, or ""."""
-        return next((each.table(name) for each in self.reels if each.path == path), "")
-
-    def lines(self, token_id: str) -> TokenCovers:
-        """When a token's line goes on, by the connections whose names are in the rows."""
-        covers, prints = self.covers[token_id], [e for e in self.reels if isinstance(e, Print)]
-        if not prints:
-            return covers
-        workers = dict.fromkeys(each.piece.name.worker for each in prints)
-        found = printed(covers, workers)
-        for worker in workers:
-            own = [each.line(token_id) for each in prints if each.piece.name.worker == worker]
-            found = without(found, worker, _lost(own), "")
-        return found
-
-
-def _lost(lines: Sequence[Line]) -> Iterator[Lost]:
-    """What one streamer's segments have lost; what one loses last, until the next one's line."""
-    for at, line in enumerate(lines):
-        later = (each.begins_ns for each in lines[at + 1 :] if each.begins_ns is not None)
-        begins_ns = next(later, None)
-        for from_ns, until_ns in line.lost:
-            is_open = until_ns is None and begins_ns is not None
-            yield from_ns, begins_ns - 1 if is_open and begins_ns is not None else until_ns
-
-
-class Playing:
-    """A course on its way through the rows of a film."""
-
-    def __init__(self, subject: Subject, token_id: str, film: Film, findings: Findings) -> None:
-        self.course = Course(subject.condition_id, token_id, film.lines(token_id), Tails())
-        self.at_ns = 0
-        self._findings = findings
-        reels = [
-            (
-                (received, at, nth, row, line)
-                for nth, (received, row, line) in enumerate(reel.rows(token_id))
-            )
-            for at, reel in enumerate(film.reels)
-        ]
-        self._paths = [each.path for each in film.reels]
-        self._rows = heapq.merge(*reels)
-        self._next = next(self._rows, None)
-
-    def states(self, until_ns: int) -> Iterator[Stand]:
-        """Go on through the rows received up to a moment, inclusive."""
-        while self._next is not None and self._next[0] <= until_ns:
-            _, at, _, number, line = self._next
-            self._next = next(self._rows, None)
-            row = self._row(line, self._paths[at])
-            if row is not None:
-                yield from self.course.took(row, Place(self._paths[at], number))
-        self.at_ns = until_ns
-        yield from self.course.waited(until_ns)
-
-    def _row(self, line: bytes | FrameRow, path: str) -> FrameRow | None:
-        try:
-            return read_frame_row(line) if isinstance(line, bytes) else line
-        except msgspec.MsgspecError as error:
-            self._findings.damaged(path, f"a row: {error}")
-            return None
-
-
 class Wanted(msgspec.Struct, frozen=True):
     """A market whose covers are asked for; `until_ms`: its recording was over."""
 
@@ -122,6 +47,13 @@ class Wanted(msgspec.Struct, frozen=True):
     condition_id: str
     tokens: tuple[str, ...]
     until_ms: int
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What streamers said, by worker, and the (worker, run) of who was alive before."""
+
+    rows: list[list[Row]]
+    alive: frozenset[tuple[str, str]]
 
 
 _Key = tuple[str, tuple[tuple[str, int], ...], tuple[Covered, ...]]
@@ -146,6 +78,19 @@ class Streams:
         self, subject: Subject, from_ns: int, until_ns: int, findings: Findings
     ) -> Film | None:
         """Everything of from ≤ t < until, and the books that stood where it begins."""
+        listed = self._wanted(subject, from_ns, until_ns, findings)
+        if not listed:
+            return None
+        begins_ms = min(from_ns // NS_PER_MS, *(started_ms(each.name) for each in listed))
+        # What ended a cover may have been noticed later.
+        told = self._told(begins_ms, until_ns // NS_PER_MS + MS_PER_HOUR, findings)
+        found = self._opened(subject, from_ns, until_ns, findings)
+        return self._film(subject, found, told, until_ns) if any(found[1]) else None
+
+    def _wanted(
+        self, subject: Subject, from_ns: int, until_ns: int, findings: Findings
+    ) -> list[Piece]:
+        """The segments begun in a span, and of each streamer the last one before it."""
         before: dict[str, list[Piece]] = {}
         inside: list[Piece] = []
         for piece in self._pieces(
@@ -159,27 +104,40 @@ class Streams:
                 before.setdefault(worker, []).append(piece)
             else:
                 before[worker] = [piece]
-        wanted = [piece for pieces in before.values() for piece in pieces] + inside
-        reels = self._reels(wanted, findings)
-        if not any(reels):
-            return None
-        return self._film(subject, (wanted, reels), from_ns, until_ns, findings)
+        return [piece for pieces in before.values() for piece in pieces] + inside
 
-    def ledgers(self, from_ms: int, until_ms: int, findings: Findings) -> list[list[Row]]:
-        """What streamers said that bears on from_ms ≤ t < until_ms, by worker; empty: none ran."""
+    def _opened(
+        self, subject: Subject, from_ns: int, until_ns: int, findings: Findings
+    ) -> tuple[list[Piece], list[Reel | Print | None]]:
+        """The segments of a span, and what can be read of each."""
+        pieces = self._wanted(subject, from_ns, until_ns, findings)
+        return pieces, self._reels(pieces, findings)
+
+    def ledgers(self, from_ms: int, until_ms: int, findings: Findings) -> Told:
+        """What streamers said that bears on from_ms ≤ t < until_ms; no rows: none ran."""
         begin_ms = max(0, from_ms - _LOOKED_BACK_MS)
-        return [*self._logs.rows(begin_ms, until_ms + MS_PER_HOUR, findings)]
+        return self._told(begin_ms, until_ms + MS_PER_HOUR, findings)
+
+    def _told(self, from_ms: int, until_ms: int, findings: Findings) -> Told:
+        alive = frozenset(state.running(self._vault.data).items())
+        return Told([*self._logs.rows(from_ms, until_ms, findings)], alive)
+
+    def _listed(
+        self, covers: Covers, told: Told, until_ns: dict[str, int]
+    ) -> dict[str, TokenCovers]:
+        for rows in told.rows:
+            covers.read(rows)
+        alive = told.alive | state.running(self._vault.data).items()
+        return covers.listed(alive, until_ns)
 
     def covers(
-        self, wanted: Iterable[Wanted], told: Iterable[list[Row]]
+        self, wanted: Iterable[Wanted], told: Told
     ) -> Iterator[tuple[Wanted, dict[str, TokenCovers]]]:
         """When the tokens of some markets were covered, from what `ledgers` told alone."""
         markets = [*wanted]
         covers = Covers(token for each in markets for token in each.tokens)
-        for rows in told:
-            covers.read(rows)
         until_ns = {token: e.until_ms * NS_PER_MS for e in markets for token in e.tokens}
-        found = covers.listed(state.running(self._vault.data), until_ns)
+        found = self._listed(covers, told, until_ns)
         for each in markets:
             yield each, {token: found[token] for token in each.tokens}
 
@@ -205,17 +163,12 @@ class Streams:
         """The segments, from their own lines where all are here, else from what has more."""
         reels: list[Reel | Print | None] = []
         if self._source == "raw":
-            found = [self._vault_of(each) for each in pieces]
+            found = [self._shelf.held(each) for each in pieces]
             reels = [self._reel(*each, findings) for each in zip(pieces, found, strict=True)]
             if not any(held is not None and held.is_offloaded for held in found):
                 return reels
         prints: list[Reel | Print | None] = [self._print(each, findings) for each in pieces]
         return max(prints, reels, key=lambda each: len(each) - each.count(None))
-
-    def _vault_of(self, piece: Piece) -> Held | None:
-        if piece.manifest is not None:
-            return self._vault.published(piece.manifest)
-        return self._vault.open(piece.path) if piece.path is not None else None
 
     @staticmethod
     def _reel(piece: Piece, held: Held | None, findings: Findings) -> Reel | None:
@@ -239,24 +192,17 @@ class Streams:
         self,
         subject: Subject,
         found: tuple[list[Piece], list[Reel | Print | None]],
-        from_ns: int,
+        told: Told,
         until_ns: int,
-        findings: Findings,
     ) -> Film:
         covers = Covers(token for token, _ in subject.tokens)
         reels = [each for each in found[1] if each is not None]
         for reel in reels:
             for seed in reel.seeds():
                 covers.seeded(*seed)
-        begins_ms = min([from_ns // NS_PER_MS, *(started_ms(e.piece.name) for e in reels)])
-        # What ended a cover may have been noticed later.
-        until_ms = until_ns // NS_PER_MS + MS_PER_HOUR
-        for rows in self._logs.rows(begins_ms, until_ms, findings):
-            covers.read(rows)
         window = subject.window
         end_ns = window.end_ms * NS_PER_MS if window else until_ns
-        wanted_ns = {token: end_ns for token, _ in subject.tokens}
-        listed = covers.listed(state.running(self._vault.data), wanted_ns)
+        listed = self._listed(covers, told, {token: end_ns for token, _ in subject.tokens})
         for worker, lost in _missing(*found):
             listed = {n: without(each, worker, [lost], OFFLOADED) for n, each in listed.items()}
         return Film(tuple(reels), listed)
@@ -285,9 +231,9 @@ class Streams:
 def _missing(
     pieces: Sequence[Piece], reels: Sequence[Reel | Print | None]
 ) -> Iterator[tuple[str, Lost]]:
-    """What segments that are not here hold, by streamer: each until its next one begins."""
+    """What segments that were not read hold, by streamer: each until its next one begins."""
     for at, (piece, reel) in enumerate(zip(pieces, reels, strict=True)):
-        if reel is None and piece.manifest is not None and piece.manifest.told.rows:
+        if reel is None and (piece.manifest is None or piece.manifest.told.rows):
             worker = piece.name.worker
             later = (each for each in pieces[at + 1 :] if each.name.worker == worker)
             begins = (started_ms(each.name) * NS_PER_MS - 1 for each in later)

@@ -191,7 +191,7 @@ class Tables:
             return None
         market = manifest.told.market or _NO_MARKET
         groups = _groups(file, market.condition_id if of.order[0] == "condition_id" else None)
-        table = file.read_row_groups(groups, use_threads=False)
+        table = parquet.of_today(file, of, groups)
         segments = table.column("segment").to_pylist()
         own = [at for at, name in enumerate(segments) if name == manifest.name]
         return found.path, chosen(table, own)

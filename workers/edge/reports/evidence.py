@@ -113,7 +113,7 @@ def _requests(data: DataDir, stretch: Stretch) -> Requests | None:
 def _books(data: DataDir, stretch: Stretch) -> Books | None:
     """Checks of the whole hours that the stretch touches: manifests count no less."""
     manifests = _manifests(data, "books", stretch)
-    if not manifests:
+    if not manifests and any(stock.raw_names(Folders(data.root), stretch, "books")):
         return None
     checks: Counter[str] = Counter()
     bad: Counter[str] = Counter()

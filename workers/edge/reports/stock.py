@@ -28,7 +28,8 @@ from workers.edge.spool.directory import DataDir
 REBUILD = "`orderbooks rebuild` makes derived files anew from raw"
 #: Streams of publications that stay in memory.
 _CACHE_BYTES = 8 << 20
-_OF_STREAM = ("snapshots", "changes", "turns")
+_BOOKS_OF_STREAM = ("snapshots", "changes")
+_OF_STREAM = (*_BOOKS_OF_STREAM, "turns")
 
 
 class Market(msgspec.Struct, frozen=True):
@@ -51,7 +52,7 @@ class Stock(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def files(self) -> list[TableManifest]:
-        """The `books` files of all hours."""
+        """The `books` files of all hours; a day of the stream alone has none."""
         return [each for hour in self.hours for each in hour]
 
 
@@ -89,14 +90,21 @@ def stocked(data: DataDir, stretch: Stretch) -> Stock:
     """Find everything of a stretch that is over.
 
     Raises:
-        NeedsAPerson: no `books` file was derived for it.
+        NeedsAPerson: no file was derived for it, of polls or of the stream.
         Refused: a manifest is none.
     """
     folders, findings = Folders(data.root), Findings("label")
     hours = [in_force(data, "books", hour_ms) for hour_ms in stretch.hours]
-    raw = list(_raw_names(folders, stretch))
-    if not any(hours):
-        raise NeedsAPerson(f"look at {_said(stretch)}: {_why_empty(raw)}", hint=_hint(raw))
+    of_stream = [
+        each
+        for table in _OF_STREAM
+        for hour_ms in stretch.hours
+        for each in in_force(data, table, hour_ms)
+    ]
+    raw = list(raw_names(folders, stretch, "books"))
+    if not any(hours) and not any(each.table in _BOOKS_OF_STREAM for each in of_stream):
+        found = [*raw, *raw_names(folders, stretch, "frames")]
+        raise NeedsAPerson(f"look at {_said(stretch)}: {_why_empty(found)}", hint=_hint(found))
     has = {name for hour in hours for name in covered(hour)}
     unreadable: list[str] = []
     said = labels.all_labels(data, unreadable)
@@ -105,12 +113,7 @@ def stocked(data: DataDir, stretch: Stretch) -> Stock:
     return Stock(
         stretch=stretch,
         hours=hours,
-        of_stream=[
-            each
-            for table in _OF_STREAM
-            for hour_ms in stretch.hours
-            for each in in_force(data, table, hour_ms)
-        ],
+        of_stream=of_stream,
         markets=markets,
         invalid=invalid,
         not_derived=[each for each in raw if each not in has],
@@ -124,8 +127,8 @@ def _said(stretch: Stretch) -> str:
 
 def _why_empty(raw: list[str]) -> str:
     if raw:
-        return f"{len(raw)} books segments and no derived table"
-    return "the archive holds no books of it"
+        return f"{len(raw)} segments and no derived table"
+    return "the archive holds no books of it, polled or streamed"
 
 
 def _hint(raw: list[str]) -> str:
@@ -148,11 +151,12 @@ def in_force(data: DataDir, table: str, hour_ms: int) -> list[TableManifest]:
         ) from error
 
 
-def _raw_names(folders: Folders, stretch: Stretch) -> Iterator[str]:
+def raw_names(folders: Folders, stretch: Stretch, kind: str) -> Iterator[str]:
+    """The published segments of a kind in the hours of a stretch."""
     for hour_ms in stretch.hours:
-        for each in folders.names(hour_folder(ROOTS["books"], hour_ms)):
+        for each in folders.names(hour_folder(ROOTS[kind], hour_ms)):
             name = parse_name(each.removesuffix(MANIFEST_SUFFIX))
-            if each.endswith(MANIFEST_SUFFIX) and name is not None and name.kind == "books":
+            if each.endswith(MANIFEST_SUFFIX) and name is not None and name.kind == kind:
                 yield each.removesuffix(MANIFEST_SUFFIX)
 
 

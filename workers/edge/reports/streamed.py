@@ -12,12 +12,13 @@ from workers.core.instants import MS_PER_HOUR, NS_PER_MS
 from workers.core.report.stats import Spreads, Sums
 from workers.core.report.stream_stats import Fold, Span
 from workers.edge.reading.catalogue import Subject
+from workers.edge.reading.films import Film
 from workers.edge.reading.findings import Findings
 from workers.edge.reading.folders import Folders
 from workers.edge.reading.logs import Logs
 from workers.edge.reading.reels import Print
 from workers.edge.reading.shelf import Shelf
-from workers.edge.reading.streams import Film, Streams
+from workers.edge.reading.streams import Streams
 from workers.edge.reading.tables import Tables
 from workers.edge.reading.vault import Vault
 from workers.edge.reports.stock import Stock

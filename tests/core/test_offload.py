@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.core.errors import Refused
-from workers.core.offload.offload import VERDICTS, Facts, Found, judged, read_upload
+from workers.core.offload.offload import VERDICTS, Facts, Found, judged
 
 OURS = Facts("raw/a.gz", 10, "5" * 64, "d" * 32)
 
@@ -66,9 +65,3 @@ def test_every_file_gets_one_verdict_and_nothing_is_proven_without_an_equal_hash
         is_ours = len(entries) == 1 and entries[0].bytes == 1 and entries[0].hashes
         is_equal = is_ours and set(entries[0].hashes.values()) == {"1" * 64}
         assert bool(is_equal) == each.is_proven
-
-
-def test_a_row_that_is_none_of_the_ledger_is_refused():
-    for line in (b"", b"{}", b'{"schema":"orderbooks.upload/2"}', b"\xff"):
-        with pytest.raises(Refused):
-            read_upload(line)

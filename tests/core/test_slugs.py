@@ -147,8 +147,3 @@ def test_a_name_with_a_unix_second_gives_its_start_back(start_s: int) -> None:
 def test_a_name_of_another_pattern_has_no_start(slug: str) -> None:
     assert slugs.start_of("btc-updown-5m-{start_unix}-x", slug) is None
     assert slugs.start_of("bitcoin-up-or-down-on-{month}-{day}-{year}", slug) is None
-
-
-def test_a_pattern_with_an_unknown_word_says_which() -> None:
-    assert ("hour24",) == slugs.unknown_words("x-{month}-{hour24}")
-    assert () == slugs.unknown_words(BY_NAME["btc-1h"].slug)

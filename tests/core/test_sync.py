@@ -406,17 +406,6 @@ def test_an_unreadable_rest_book_changes_nothing(raw):
     assert SYNCED is tokens[TOKEN].state
 
 
-def test_a_reconnect_begins_without_a_book():
-    book = Book()
-    tokens = _synced(book)
-    (turn,) = tokens[TOKEN].reconnected(9)
-    book.change("BUY", 10, "6")
-    (again,) = tokens.took(book.dump(), 11)
-
-    assert ("reconnect", EMPTY, 1) == (turn.reason, turn.state, turn.since_wall_ns)
-    assert (SYNCED, 11) == (again.state, again.since_wall_ns)
-
-
 def test_what_waits_is_bounded_and_then_only_a_later_book_will_do(monkeypatch):
     monkeypatch.setattr(sync, "WAITING_MAX", 3)
     book, tokens = Book(), Tokens()

@@ -14,16 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from tests.remotes.remote import Remote
 from tests.rig import ROOT, Rig, wait_for
 from workers.core.archive.manifests import SegmentManifest, Writer, read_manifest
 from workers.core.health.heartbeats import Heartbeat
-from workers.core.offload.offload import (
-    DrillManifest,
-    RetentionManifest,
-    UploadManifest,
-    read_upload,
-)
+from workers.core.offload.offload import DrillManifest, RetentionManifest, UploadManifest
 from workers.edge.spool import reader, state, tickets
 from workers.edge.spool.recorder import Limits, Recorder, Stream
 
@@ -172,7 +169,7 @@ class Shipyard:
 
     def uploads(self) -> list[UploadManifest]:
         """The offload ledger."""
-        return [read_upload(row) for row in self.rows("upload")]
+        return [msgspec.json.decode(row, type=UploadManifest) for row in self.rows("upload")]
 
     def last(self, kind: str) -> UploadManifest | RetentionManifest | DrillManifest | None:
         """manifests/<kind>/latest.json."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.derived_rows import rows_of
 from tests.edge.derived.raw import poll, recorded, segments
 from tests.edge.derived.streams import two_legs
 from tests.rig import ROOT, wait_for
@@ -21,7 +22,6 @@ from workers.core.health.heartbeats import Heartbeat
 from workers.core.instants import MS_PER_HOUR
 from workers.core.tables.manifests import TableManifest
 from workers.core.tables.tables import TABLES
-from workers.edge import parquet
 from workers.edge.derived import accounts, shelf
 from workers.edge.spool import locks, outbox, proving, reader, state, tickets
 from workers.edge.spool.directory import DataDir
@@ -102,8 +102,7 @@ def rows_by_segment(data: DataDir, table: str = "books") -> Counter[str]:
     for hour_ms, _ in shelf.hours(data, table):
         for manifest in shelf.standing(data, table, hour_ms):
             assert "" == reader.damage(data, manifest)
-            portion = parquet.read(data.root / manifest.path, table, ["segment", "row"])
-            for row in portion.to_pylist():
+            for row in rows_of(data.root / manifest.path, table):
                 place = (row["segment"], row["row"])
                 assert place not in places
                 places.add(place)

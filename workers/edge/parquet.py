@@ -30,7 +30,6 @@ from workers.core.archive.story import ManifestMarket
 from workers.core.errors import Refused
 from workers.core.tables.chunks import Chunk
 from workers.core.tables.columns import BOOKS, Column, Table
-from workers.core.tables.tables import TABLES
 
 #: Level 3 is as small as 6 and twice as fast; ids are repeated, numbers hardly are: a dictionary
 #: of numbers makes them 40 % larger.
@@ -275,12 +274,6 @@ def of_today(file: pq.ParquetFile, table: Table, numbers: Sequence[int]) -> pa.T
         if each.name not in found.schema.names:
             found = found.add_column(at, each, pa.nulls(len(found), each.type))
     return found.select(names)
-
-
-def read(path: Path, name: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """A whole file, or some columns of it; Refused for damage, wherever it is."""
-    parts = [schema_of(TABLES[name]).empty_table(), *groups(path, TABLES[name])]
-    return pa.concat_tables(parts).select(columns or parts[0].schema.names)
 
 
 def groups(path: Path, table: Table) -> Iterator[pa.Table]:

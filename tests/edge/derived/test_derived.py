@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.derived_rows import rows_of
 from tests.edge.derived.raw import batch, recorded, segments
 from tests.tools.archives import HOUR_MS
 from workers.core.books.payloads import Hashed, hash_of
@@ -18,7 +19,6 @@ from workers.core.errors import Refused
 from workers.core.tables.columns import BOOKS
 from workers.core.tables.manifests import TableManifest
 from workers.core.tables.tables import TABLES
-from workers.edge import parquet
 from workers.edge.derived import build, hours, mending, shelf, source
 from workers.edge.derived.drafts import Draft
 from workers.edge.derived.source import Unfit
@@ -35,7 +35,7 @@ def books(data: DataDir) -> list[dict[str, object]]:
     """Every row in force, in the files' order."""
     found = []
     for manifest in shelf.standing(data, "books", HOUR_MS):
-        found += parquet.read(data.root / manifest.path, "books").to_pylist()
+        found += rows_of(data.root / manifest.path, "books")
     return found
 
 
@@ -239,7 +239,7 @@ def test_a_bad_row_is_in_the_table_of_bad_rows_and_counted(data: DataDir):
 
     assert 179 == made["books"].rows
     assert [{"inexact": 1}] == [each.bad for each in made["books"].sources if each.bad]
-    bad = parquet.read(data.root / made["bad"].path, "bad").to_pylist()
+    bad = rows_of(data.root / made["bad"].path, "bad")
     assert [(first.name, 3, "inexact")] == [(e["segment"], e["row"], e["reason"]) for e in bad]
     assert lines[3].decode()[:2000] == bad[0]["text"]
 
@@ -285,7 +285,7 @@ def test_ledgers_and_universes_become_requests_and_markets(data: DataDir):
         rows = []
         for hour_ms, found in by_hour.items():
             for made in build.build(batch(data), hour_ms, kind, found):
-                rows += parquet.read(data.root / made.path, table).to_pylist()
+                rows += rows_of(data.root / made.path, table)
         if table == "requests":
             assert 30 == len(rows)
             assert {"ok"} == {each["cause"] for each in rows}

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.derived_rows import rows_of
 from tests.remotes.servers import Local
 from tests.tools.archives import HOUR_MS, Fleet, S, market, whole_minute
 from tests.tools.offloading import Yard, of_kind
 from workers.core.errors import Refused
 from workers.core.instants import MS_PER_HOUR
 from workers.core.tables.manifests import TableManifest
-from workers.edge import parquet
 from workers.edge.derived import gaps, shelf
 from workers.edge.derived.accounts import Away
 from workers.edge.derived.closing import Closing
@@ -60,7 +60,7 @@ def standing(data: DataDir, hour_ms: int = HOUR_MS) -> TableManifest:
 
 
 def rows(data: DataDir, hour_ms: int = HOUR_MS) -> list[dict[str, object]]:
-    return parquet.read(data.root / standing(data, hour_ms).path, "gaps").to_pylist()
+    return rows_of(data.root / standing(data, hour_ms).path, "gaps")
 
 
 def settled(data: DataDir) -> None:

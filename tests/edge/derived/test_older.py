@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.derived_rows import rows_of
 from tests.edge.derived.older import aged
 from tests.edge.derived.raw import batch, segments
 from tests.edge.derived.streams import two_legs
 from tests.tools.archives import HOUR_MS
 from workers.core.tables.manifests import TableManifest
-from workers.edge import parquet
 from workers.edge.derived import build, mending, shelf
 from workers.edge.derived.hours import Untidy
 from workers.edge.derived.shift import Job, Told, tidy
@@ -38,11 +38,7 @@ def tidied(data: DataDir, *tables: str) -> Told:
 
 
 def rows(data: DataDir, table: str) -> list[dict[str, object]]:
-    found = [
-        row
-        for each in standing(data, table)
-        for row in parquet.read(data.root / each.path, table).to_pylist()
-    ]
+    found = [row for each in standing(data, table) for row in rows_of(data.root / each.path, table)]
     return sorted(found, key=lambda row: (row["segment"], row["row"]))
 
 

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from tests.core.told import MARKET, OTHER, TOKEN, Book
+from tests.derived_rows import rows_of
 from tests.edge.derived.raw import batch, segments
 from tests.edge.derived.streams import OWN, RUN, Tape, market_of, name_of, trade, two_legs
 from tests.tools.archives import HOUR_MS
@@ -16,7 +17,7 @@ from workers.core.books.payloads import Hashed, hash_of
 from workers.core.stream import rows as stream_rows
 from workers.core.tables.manifests import TableManifest
 from workers.core.tables.tables import TABLES, TABLES_OF_KIND
-from workers.edge import durable, parquet
+from workers.edge import durable
 from workers.edge.derived import build, mending, shelf
 from workers.edge.spool.directory import DataDir
 
@@ -33,7 +34,7 @@ def built(data: DataDir, kind: str = "frames") -> dict[str, TableManifest]:
 def rows(data: DataDir, table: str) -> list[dict[str, object]]:
     found = []
     for each in shelf.standing(data, table, HOUR_MS):
-        found += parquet.read(data.root / each.path, table).to_pylist()
+        found += rows_of(data.root / each.path, table)
     return found
 
 
@@ -278,7 +279,7 @@ def test_the_ledger_tells_which_connection_covers_a_token_when(tmp_path: Path):
     made = build.build(batch(data), HOUR_MS - 3_600_000, "ledger", segments(data, "ledger"))
 
     assert ["turns", "requests"] == [each.table for each in made]
-    found = parquet.read(data.root / made[0].path, "turns").to_pylist()
+    found = rows_of(data.root / made[0].path, "turns")
     assert {"streamer-00"} == {row["worker"] for row in found}
     assert ["stalled", "opened", "subscription", "turn", "heard", "closed"] == [
         row["kind"] for row in found

@@ -20,7 +20,6 @@ from workers.core.books.states import NO_STATE, Bad, Cut, States, Tail
 from workers.core.errors import Refused
 
 BID, ASK = "bid", "ask"
-SIDES = (BID, ASK)
 #: Tokens whose last sides a reader keeps: some 10 kB each.
 _TOKENS_MAX = 500
 

@@ -13,8 +13,6 @@ from workers.core.health.looks import FleetSeen, Queue
 from workers.core.polling.cadence import NS_PER_S
 from workers.core.universe.universe import Universe
 
-#: supervisord's states in which a process is not at work.
-NOT_AT_WORK = frozenset({"FATAL", "BACKOFF", "EXITED", "STOPPED", "UNKNOWN"})
 #: What a person starts; stopped, it is as it should be.
 OPTIONAL = "streamer-"
 

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from workers.core.archive.manifests import SegmentManifest
-from workers.core.errors import Refused
 
 VERDICTS: dict[str, str] = {
     "proven": "listed once, size and hash are ours",
@@ -201,17 +200,3 @@ class DrillManifest(msgspec.Struct, frozen=True, kw_only=True):
     def passed(self) -> bool:
         """True when a file was fetched and nothing was wrong with it."""
         return self.path is not None and self.cause is None and not self.problems
-
-
-_upload = msgspec.json.Decoder(UploadManifest)
-
-
-def read_upload(line: bytes) -> UploadManifest:
-    """A row of the offload ledger; raises Refused when it is not one."""
-    try:
-        row = _upload.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused(f"read a row of the offload ledger: {error}") from error
-    if row.schema != "orderbooks.upload/1":
-        raise Refused(f"read a row of the offload ledger: schema {row.schema!r}")
-    return row

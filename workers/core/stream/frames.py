@@ -208,11 +208,6 @@ def _element(raw: bytes, position: int | None) -> Event:
         return Event(raw, position, "", "", "", "", 0, (), _NOTHING, "not_an_event")
 
 
-def read_changes(event: Event) -> tuple[Change, ...]:
-    """The items of a `price_change`; () for any other event."""
-    return event.changes if event.type == "price_change" else ()
-
-
 def connection_part(connection: str, leg: int) -> bytes:
     """What all rows of a connection share; built once."""
     return b',"connection":%b,"leg":%d,"seq":' % (msgspec.json.encode(connection), leg)

@@ -44,9 +44,6 @@ class Token:
         self.snapshots = self.changes = self.applied = self.invalid = 0
         self.duplicates = self.stale = 0
         self.good_wall_ns = self.last_wall_ns = self.latest_ms = 0
-        self._forget()
-
-    def _forget(self) -> None:
         self.rebuilt: Rebuilt | None = None
         self.witness = Witness(self.tails)
         self._ahead: Ahead | None = None
@@ -271,12 +268,6 @@ class Token:
             self._last_ms = max(self._last_ms, self.ahead.timestamp_ms)
         turns = self.verify(at_wall_ns).turns if reason != "gap" else NO_TURNS
         return turns + self._turn(reason, at_wall_ns)
-
-    def reconnected(self, at_wall_ns: int) -> Turns:
-        """Begin again on a new connection: changes were missed, so the book is worth nothing."""
-        turns = self._turn("reconnect", at_wall_ns)
-        self._forget()
-        return turns
 
     def seed(self) -> bytes:
         """The rebuilt book in the venue's spelling, with the hash the venue told of it."""

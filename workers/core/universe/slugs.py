@@ -89,11 +89,6 @@ def window_ending(end_ms: int, period_s: int) -> Window:
     return Window(_utc_ms(_eastern(end_ms) - timedelta(days=1)), end_ms)
 
 
-def unknown_words(pattern: str) -> tuple[str, ...]:
-    """The placeholders of a pattern that no window can fill; () when it can be computed."""
-    return tuple(word for word in _WORD.findall(pattern) if word not in PATTERN_WORDS)
-
-
 def slug_of(pattern: str, window: Window) -> str:
     """The name of the market about a window.
 

@@ -114,11 +114,6 @@ def commit(data: DataDir, draft: Path, facts: TableManifest) -> TableManifest:
     return manifest
 
 
-def is_committed(data: DataDir, table: str, hour_ms: int, name: str) -> bool:
-    """True when a file of this name is published."""
-    return (data.root / table_folder(table, hour_ms) / f"{name}{MANIFEST_SUFFIX}").exists()
-
-
 def sweep(data: DataDir) -> list[str]:
     """Remove drafts and data files without a manifest; only the queue's owner may do so."""
     gone = []

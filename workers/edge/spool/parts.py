@@ -41,7 +41,6 @@ _MS_PER_DAY = 24 * MS_PER_HOUR
 _LINK_LAG_MS = _MS_PER_DAY
 _FOREVER_MS = 1 << 62
 _Order = Callable[[list[Any]], Iterable[Any]]
-_Wanted = Callable[[SegmentName], bool]
 
 
 class Part(msgspec.Struct, frozen=True):

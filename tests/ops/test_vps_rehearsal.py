@@ -13,7 +13,7 @@ from tests.vps.address import Names
 from tests.vps.document import blocks
 from tests.vps.image import packages_of
 from tests.vps.machine import Ran
-from tests.vps.record import FAIL, PASS, Record, page
+from tests.vps.record import FAIL, PASS, UNFINISHED, Record, page
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs/VPS_DEPLOYMENT.md").read_text()
@@ -92,7 +92,7 @@ def test_a_step_that_was_not_taken_shows_nothing_or_raises_is_no_pass():
         step.ran(ran(0), 0)
         raise RuntimeError("the machine ended")
 
-    assert [FAIL] * 3 == [each.result() for each in (skipped, empty, broken)]
+    assert [UNFINISHED, FAIL, FAIL] == [each.result() for each in (skipped, empty, broken)]
     assert "the machine ended" in page(broken.told(), "* a test")
 
 

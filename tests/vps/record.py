@@ -1,7 +1,7 @@
 """What a rehearsal did and saw: steps of commands and checks, as JSON and as a page.
 
 Promises  a step is PASS only when it was taken to its end and every check of it held; the whole is
-          PASS only when every planned step is
+          PASS only when every planned step is, and UNFINISHED while none failed and one was not run
 """
 
 import json
@@ -19,7 +19,7 @@ from tests.vps.machine import Ran
 from workers.core.report.markdown import safe, table
 
 SCHEMA = "orderbooks.rehearsal/1"
-NOT_RUN, PASS, FAIL = "NOT RUN", "PASS", "FAIL"
+NOT_RUN, PASS, FAIL, UNFINISHED = "NOT RUN", "PASS", "FAIL", "UNFINISHED"
 KEPT_CHARS = 2000
 
 
@@ -97,8 +97,11 @@ class Record:
         print(f"{utc(time.time())}  {name}: {step.result} {step.problem}", flush=True)
 
     def result(self) -> str:
-        """PASS when every step is."""
-        return PASS if all(each.result == PASS for each in self.steps) else FAIL
+        """PASS, FAIL or UNFINISHED."""
+        results = {each.result for each in self.steps}
+        if FAIL in results:
+            return FAIL
+        return UNFINISHED if NOT_RUN in results else PASS
 
     def told(self) -> dict[str, Any]:
         """Everything, for a program."""

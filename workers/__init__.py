@@ -189,7 +189,7 @@ READING_ORDER = (
     "edge.derived.drafts",
     "edge.derived.build",
     "edge.derived.mending",
-    "edge.derived.hours",
+    *("edge.derived.hours", "edge.derived.pruning"),
     "edge.derived.accounts",
     "edge.derived.gaps",
     "edge.derived.waiting",

@@ -5,6 +5,7 @@ Writes    derived/: Parquet files and their manifests; the state of tickets; tic
           uploader, of files that hold a whole hour
 Promises  each row of each segment is in force once, whatever dies when; a segment is read only
           when it is what its manifest says; a bad row is kept with its reason and stops nothing;
+          price changes go from tables only where a person set their age, and raw has them;
           this process stays small: the work is done by one short-lived child at a time
 Fails     a segment that is unfit        → its ticket is .failed with the reason, others go on
           an hour's evidence is damaged  → it has no table of gaps, one alert, others go on
@@ -24,7 +25,7 @@ from workers.edge import lifecycle
 from workers.edge.derived import hours, shelf
 from workers.edge.derived.closing import Closing
 from workers.edge.derived.shelf import Batch
-from workers.edge.derived.shift import Job, Told, derive, tidy
+from workers.edge.derived.shift import Job, Told, derive, prune, tidy
 from workers.edge.derived.waiting import Waiting, Waits, give_up
 from workers.edge.lifecycle import Bench
 from workers.edge.offload import ledger
@@ -41,13 +42,18 @@ TIDIED_AT_ONCE = 12
 #: Jobs with this one segment alone that died.
 DEATHS_MAX = 3
 RETIDY_NS = 60 * NS_PER_S
+#: Hours whose changes one job prunes at most, and how often is looked for such hours.
+PRUNED_AT_ONCE = 200
+PRUNE_LOOK_NS = 3600 * NS_PER_S
+MS_PER_DAY = 24 * MS_PER_HOUR
 _BACKOFF = BackoffRules(base_s=1.0, cap_s=300.0, blocked_s=1.0, retry_after_cap_s=300.0)
 
 
 class Normalizer:
     """One job at a time: a batch of segments of one hour, or hours that are over.
 
-    Of those first their files are made one, then their gaps are accounted for.
+    Of those first their files are made one, then their gaps are accounted for; when they are old
+    enough, their price changes go.
     """
 
     def __init__(self, bench: Bench) -> None:
@@ -60,6 +66,8 @@ class Normalizer:
         self._names: list[str] = []
         self._tidies: list[hours.Untidy] = []
         self._closing, self._closes = Closing(bench.data), list[int]()
+        self._prunes: list[int] = []
+        self._prune_mono_ns = 0
         #: When an hour was last tidied: what was left then waits for the uploader, or a person.
         self._tidied_mono_ns: dict[hours.Untidy, int] = {}
         #: Hours that may have something to tidy; None = all that there are, at the start.
@@ -93,27 +101,29 @@ class Normalizer:
     def _begin(self) -> None:
         now_ms = self._world.wall_ns() // NS_PER_MS
         self._give_up_labelled()
+        self._names, self._tidies, self._closes, self._prunes = [], [], [], []
         waits = self._waiting.look(now_ms=now_ms)
         batches = self._due(waits, now_ms)
         if batches:
             if self._limit is not None:
                 batches = [batches[0][: self._limit]]
-            self._names, self._tidies = [name for each in batches for name in each], []
-            self._closes = []
+            self._names = [name for each in batches for name in each]
             self._job = self._start(derive(batches))
             return
-        over = self._untidy(now_ms)
-        if over:
-            self._names, self._tidies, self._closes = [], over, []
-            self._tidied_mono_ns.update(dict.fromkeys(over, self._world.mono_ns()))
-            self._job = self._start(tidy(over))
+        self._tidies = self._untidy(now_ms)
+        if self._tidies:
+            self._tidied_mono_ns.update(dict.fromkeys(self._tidies, self._world.mono_ns()))
+            self._job = self._start(tidy(self._tidies))
             return
         grace_ms = int(self._rules.hour_grace_s * 1000)
         self._closes = self._closing.look(now_ms=now_ms, grace_ms=grace_ms)
         if self._closes:
-            self._names, self._tidies = [], []
             work = self._closing.work(self._closes, ledger.Gone(self._data))
             self._job = self._start(work)
+            return
+        self._prunes = self._old(now_ms)
+        if self._prunes:
+            self._job = self._start(prune(self._prunes, ledger.Gone(self._data)))
 
     def _give_up_labelled(self) -> None:
         """What a person has decided is no failure any more."""
@@ -156,6 +166,16 @@ class Normalizer:
         due = [each for each in found if over[each.hour_ms] and each not in tidied]
         return due[:TIDIED_AT_ONCE]
 
+    def _old(self, now_ms: int) -> list[int]:
+        """Hours whose price changes are to go; looked for each hour, and while there are more."""
+        days, now_ns = self._rules.prune_changes_days, self._world.mono_ns()
+        if not days or now_ns < self._prune_mono_ns:
+            return []
+        found = hours.prunable(self._data, now_ms - days * MS_PER_DAY)
+        if len(found) <= PRUNED_AT_ONCE:
+            self._prune_mono_ns = now_ns + PRUNE_LOOK_NS
+        return found[:PRUNED_AT_ONCE]
+
     def _settle(self, told: Told) -> None:
         """Tell what a job did, and learn from it."""
         for unread in told.unread:
@@ -170,7 +190,10 @@ class Normalizer:
             self._counters["rows"] += sum(each.rows for each in told.made)
             self._counters["bad_rows"] += sum(each.bad for each in told.made)
         self._counters["files"] += len(told.made)
-        if told.made:
+        if told.made and self._prunes:
+            self._counters["pruned_hours"] += len(told.made)
+            self._bench.tell("changes_pruned", files=[each.name for each in told.made])
+        elif told.made:
             self._last_success_wall_ns = self._world.wall_ns()
             self._bench.tell(
                 "tables_made",
@@ -181,12 +204,15 @@ class Normalizer:
                 bytes=sum(each.bytes for each in told.made),
             )
         what = "close" if self._closes else "tidy" if self._tidies else "derive"
+        what = "prune" if self._prunes else what
         if not told.problem:
             self._failures, self._limit = 0, None
             if what != "close" or not self._closing.has_refused:
                 self._conditions.pop(what, None)
             return
         self._last_error = (told.problem[:300], self._world.wall_ns())
+        if self._prunes:
+            self._prune_mono_ns = self._world.mono_ns() + PRUNE_LOOK_NS
         self._conditions[what] = Condition(alert="derive_failing", detail=told.problem[:500])
         self._rest(told)
 

@@ -171,6 +171,23 @@ def test_what_a_streamer_recorded_becomes_tables_with_tickets_and_verifies(tmp_p
     assert before == files(rig.data)
 
 
+def test_price_changes_of_an_old_hour_go_once_its_tables_are_made(tmp_path: Path):
+    (tmp_path / "var").mkdir()
+    rig = Rig(tmp_path, two_legs(tmp_path / "var"), prune_changes_days=1)
+    raw = {path: path.read_bytes() for path in (rig.data.root / "raw").rglob("*.gz")}
+    rig.start()
+
+    wait_for(lambda: "changes_pruned" in rig.log(), what="the hour to be pruned")
+    assert 0 == rig.stop()
+    (pruned,) = shelf.standing(rig.data, "changes", HOUR_MS)
+    assert (0, 60) == (pruned.rows, pruned.pruned)
+    assert (rig.data.queue("upload") / f"{pruned.name}.ready").exists()
+    assert raw == {path: path.read_bytes() for path in raw}
+    span = ("--from", "2026-04-16T07:00:00Z", "--to", "2026-04-16T09:00:00Z")
+    assert 0 == command(["rebuild", "--data", str(rig.data.root), *span])
+    assert 60 == sum(rows_by_segment(rig.data, "changes").values())
+
+
 def test_a_damaged_segment_is_set_aside_and_the_others_go_on(rig: Rig):
     first, second = segments(rig.data)[:2]
     path = rig.data.root / first.manifest.path

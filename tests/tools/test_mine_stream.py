@@ -8,10 +8,12 @@ from itertools import pairwise
 import pytest
 
 from tests.core.told import TOKEN
+from tests.edge.derived.raw import batch
 from tests.edge.reading.test_stream import SLUG, Truth, begun
 from tests.tools.archives import HOUR_MS, Fleet, S
 from tests.tools.test_mine import mine, of_token
 from workers.core.report.stats import rounded
+from workers.edge.derived import pruning
 from workers.edge.reading.archive import open_archive
 from workers.edge.spool import locks
 
@@ -201,3 +203,8 @@ def test_a_day_of_the_stream_alone_is_mined_as_far_as_it_is_published(alone, cap
     assert rounded(by_hand.spread / by_hand.ns, 6) == found["spread_usdc"]
     assert sum(at < until for at, _ in stands) == found["stream_states"]
     assert "in part" in report["notes"][0]
+
+    pruning.prune(batch(fleet.data), HOUR_MS, frozenset())
+    _, report = mine(fleet, capsys, DAY)
+    assert of_token(report, SLUG, "Up")["stream_share"] is None
+    assert any("were pruned: raw has them" in each for each in report["notes"]), report["notes"]

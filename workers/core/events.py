@@ -96,6 +96,9 @@ EVENTS: dict[str, Event] = {
         ("segments", "files", "rows", "bad", "bytes"),
         "segments became derived tables, or files of an hour were merged",
     ),
+    "changes_pruned": Event(
+        "info", ("files",), "price changes of old hours went from derived tables; raw keeps them"
+    ),
     "segment_unfit": Event(
         "error", ("name", "reason"), "a raw segment is not what its manifest says; see its ticket"
     ),

@@ -217,6 +217,17 @@ def test_a_damaged_derived_file_is_not_merged_and_rebuild_makes_it_anew(data: Da
     assert [] == mending.rebuild(batch(data), HOUR_MS, "books", segments(data))
 
 
+def test_what_is_made_anew_again_and_again_is_in_force(data: DataDir):
+    in_parts(data, 1)
+    whole = bytes_of(data, "books")
+    for _ in range(3):
+        (one,) = shelf.standing(data, "books", HOUR_MS)
+        (data.root / one.path).write_bytes(b"x")
+        mending.rebuild(batch(data), HOUR_MS, "books", segments(data))
+
+        assert [*whole.values()] == [*bytes_of(data, "books").values()]
+
+
 def test_rebuild_leaves_an_hour_alone_whose_raw_is_not_all_here(data: DataDir):
     in_parts(data, 1)
     before = bytes_of(data, "books")

@@ -7,12 +7,16 @@ import pytest
 
 from tests.core.told import MARKET, TOKEN, event
 from tests.edge.derived.older import aged
+from tests.edge.derived.raw import batch
 from tests.edge.reading.retired import release
 from tests.edge.reading.test_stream import SLUG, begun, minute
 from tests.tools.archives import HOUR_MS, Fleet, S
 from workers.core.books.book import hash_verdict
 from workers.core.books.bookhash import Verdict
+from workers.core.instants import MS_PER_HOUR
+from workers.core.instants import NS_PER_MS as MS
 from workers.core.reading.evidence import Answer, Damaged, State
+from workers.edge.derived import pruning
 from workers.edge.reading.archive import Reader, open_archive
 from workers.edge.spool import locks
 
@@ -156,6 +160,55 @@ def test_a_segment_that_is_in_no_table_is_damage_for_who_wants_tables(tmp_path):
 
     with pytest.raises(Damaged, match="in no table"):
         open_archive(fleet.data.root, source="derived").book(SLUG, "Up", HOUR_MS + S)
+
+
+def test_from_tables_a_pruned_hour_is_a_gap_and_from_raw_it_is_what_it_was(tmp_path):
+    fleet = Fleet(tmp_path / "var")
+    streamer, truth, links = begun(fleet)
+    for at_ms in range(HOUR_MS + 100, HOUR_MS + 30 * S, 500):
+        truth.tell(streamer, links, at_ms, books=0)
+    streamer.end(HOUR_MS + 31 * S)
+    locks.release_all()
+    assert 0 == fleet.orderbooks("normalize", "--jobs", "1")
+    asked = [HOUR_MS + ms for ms in (5_000, 15_000, 25_000)]
+    before = [known(open_archive(fleet.data.root).book(SLUG, "Up", each)) for each in asked]
+    assert {"stream"} == {each["source"] for each in before}
+
+    pruning.prune(batch(fleet.data), HOUR_MS, frozenset())
+    locks.release_all()
+
+    archive = open_archive(fleet.data.root)
+    assert before == [known(archive.book(SLUG, "Up", each)) for each in asked]
+    with pytest.raises(Damaged, match="were pruned: raw has them"):
+        open_archive(fleet.data.root, source="derived").book(SLUG, "Up", asked[0])
+    tables = open_archive(fleet.data.root, "label", source="derived")
+    for each in asked:
+        answer = tables.book(SLUG, "Up", each)
+        assert (State.SYNCED, "stream") != (answer.state, answer.source)
+
+
+def test_an_hour_that_was_pruned_is_a_gap_between_hours_that_were_not(tmp_path):
+    fleet = Fleet(tmp_path / "var")
+    streamer, truth, links = begun(fleet)
+    for at_ms in range(HOUR_MS + 100, HOUR_MS + MS_PER_HOUR + 10 * S, 30 * S):
+        truth.tell(streamer, links, at_ms, books=0)
+        streamer.heard(at_ms + 10)
+    streamer.end(HOUR_MS + MS_PER_HOUR + 11 * S)
+    locks.release_all()
+    assert 0 == fleet.orderbooks("normalize", "--jobs", "1")
+    locks.release_all()
+    pruning.prune(batch(fleet.data), HOUR_MS + MS_PER_HOUR, frozenset())
+    for nth, path in enumerate(fleet.segments("frames")):
+        release(fleet, path, HOUR_MS + 2 * MS_PER_HOUR + 10 * nth * S)
+    locks.release_all()
+
+    archive = open_archive(fleet.data.root, "label")
+    until_ms = HOUR_MS + MS_PER_HOUR + 11 * S
+    found = [*archive.books(SLUG, HOUR_MS + 3_000_000, until_ms, "Up")]
+
+    assert {"stream"} == {each.source for each in found if each.state is State.SYNCED}
+    assert max(e.at_ns for e in found if e.state is State.SYNCED) <= (HOUR_MS + MS_PER_HOUR) * MS
+    assert ["pruned"] == [each.stream_gap.cause for each in found if each.stream_gap]
 
 
 def test_nothing_is_carried_across_a_segment_that_was_let_go_before_it_was_derived(tmp_path):

@@ -161,3 +161,12 @@ class Normalizer(Section, frozen=True, kw_only=True):
             "merged into one and given to the uploader.",
         ),
     ] = 120.0
+    prune_changes_days: Annotated[
+        int,
+        between(
+            0,
+            36_500,
+            "Days after which the price changes of an hour go from the derived table `changes`; "
+            "0 = never. Snapshots, trades and ticks stay, and raw keeps everything.",
+        ),
+    ] = 0

@@ -30,7 +30,10 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
 
 class TableManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """One derived file (`orderbooks.table/1`); written last: the commit mark."""
+    """One derived file (`orderbooks.table/1`); written last: the commit mark.
+
+    `pruned`: rows that were taken out for their age; the file is not the whole of its sources.
+    """
 
     schema: str = SCHEMA
     name: str
@@ -44,6 +47,7 @@ class TableManifest(msgspec.Struct, frozen=True, kw_only=True):
     sources: list[Source]
     checks: dict[str, int] = {}
     replaces: list[str] = []
+    pruned: int = 0
     versions: dict[str, str]
     created_at_utc: str
 

@@ -1,16 +1,17 @@
-"""Which hours of the archive are over, and what of them is still to be tidied.
+"""Which hours of the archive are over, and what of them is still to be tidied or pruned.
 
-Reads     the names in spool/normalize, spool/open and derived/
+Reads     the names in spool/normalize, spool/open and derived/; manifests of `changes`
 Never     writes
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from workers.core.archive.segments import OPEN_SUFFIX, SegmentName, parse_name
 from workers.core.instants import MS_PER_HOUR, parse_utc
-from workers.core.tables.manifests import DATA_SUFFIX
+from workers.core.tables.manifests import DATA_SUFFIX, TableManifest
+from workers.core.tables.stream import CHANGES
 from workers.core.tables.tables import TABLES
 from workers.edge.derived import shelf
 from workers.edge.spool import tickets
@@ -98,3 +99,14 @@ def untidy(data: DataDir, hours_ms: set[int] | None = None) -> list[Untidy]:
             if not (is_one and have_tickets):
                 found.append(Untidy(hour_ms, table))
     return sorted(found)
+
+
+def prunable(data: DataDir, before_ms: int) -> list[int]:
+    """The hours that ended by a moment and still have price changes, oldest first."""
+    ended = (each for each, _ in shelf.hours(data, CHANGES.name) if each + MS_PER_HOUR <= before_ms)
+    return [each for each in ended if is_whole(shelf.standing(data, CHANGES.name, each))]
+
+
+def is_whole(standing: Sequence[TableManifest]) -> bool:
+    """True of an hour that is one file, with rows."""
+    return len(standing) == 1 and standing[0].rows > 0

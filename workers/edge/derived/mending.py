@@ -66,6 +66,7 @@ def compact(batch: Batch, hour_ms: int, table: str) -> TableManifest | None:
         sources=sources,
         checks=dict(sorted(checks.items())),
         replaces=closure(standing),
+        pruned=sum(each.pruned for each in standing),
         versions=batch.versions,
         created_at_utc=utc_text(batch.wall_ns),
     )
@@ -152,11 +153,13 @@ def exchange(
     if len(standing) == 1 and same and not reader.damage(data, same[0]) and _same(draft, same[0]):
         return []
     name, number = wanted.name, 1
-    taken = {each.name for each in shelf.manifests(data, wanted.table, hour_ms)}
+    # A name that was replaced once would be out of force from its beginning.
+    gone = closure(standing)
+    taken = {*gone, *(each.name for each in shelf.manifests(data, wanted.table, hour_ms))}
     while name in taken or (draft.parent / f"{name}{DATA_SUFFIX}").exists():
         number += 1
         name = f"{wanted.name}-{number}"
-    facts = msgspec.structs.replace(wanted, name=name, replaces=closure(standing))
+    facts = msgspec.structs.replace(wanted, name=name, replaces=gone)
     made = shelf.commit(data, draft, facts)
     shelf.clear(data, wanted.table, hour_ms)
     return [made]

@@ -1,4 +1,4 @@
-"""The jobs of the normalizer: a batch of tickets, or the hours to tidy; each a process of its own.
+"""The jobs of the normalizer: tickets, or hours to tidy or to prune; each a process of its own.
 
 A job holds pyarrow (60 MB) and its rows for some seconds, then ends and gives the memory back: the
 worker itself stays as small as the others. What kills a job cannot kill the worker.
@@ -15,7 +15,7 @@ Fails     one unfit segment becomes .failed with the reason, all others go on
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -200,3 +200,25 @@ def _tidy(batch: Batch, hour: Untidy, told: Told) -> None:
     shelf.clear(batch.data, hour.table, hour.hour_ms)
     for manifest in shelf.standing(batch.data, hour.table, hour.hour_ms):
         shelf.issue(batch.data, manifest)
+
+
+def prune(due: Sequence[int], released: Container[str]) -> Work:
+    """The work on hours whose changes are old: a file without them, and its ticket."""
+
+    def work(batch: Batch, told: Told) -> None:
+        for hour_ms in due:
+            try:
+                _prune(batch, hour_ms, released, told)
+            except Refused as error:
+                told.problem = f"{error}"
+
+    return work
+
+
+def _prune(batch: Batch, hour_ms: int, released: Container[str], told: Told) -> None:
+    from workers.edge.derived import pruning
+
+    pruned = pruning.prune(batch, hour_ms, released)
+    if pruned is not None:
+        shelf.issue(batch.data, pruned)
+        told.made.append(made(pruned))

@@ -18,6 +18,7 @@ from workers.core.instants import MS_PER_HOUR, NS_PER_MS
 from workers.core.stream.course import Course
 from workers.core.stream.covers import Covered, Covers, TokenCovers
 from workers.core.tables.reprints import Lost, without
+from workers.core.tables.stream import CHANGES
 from workers.edge.reading.catalogue import Subject
 from workers.edge.reading.films import Film, Playing
 from workers.edge.reading.findings import Findings
@@ -31,13 +32,14 @@ from workers.edge.reading.tables import Tables
 from workers.edge.reading.vault import Held, Vault
 from workers.edge.spool import state
 
-OFFLOADED = "offloaded"
+OFFLOADED, PRUNED = "offloaded", "pruned"
 #: A connection that is never renewed may be as old; what covers from before it is not seen.
 _LOOKED_BACK_MS = 25 * MS_PER_HOUR
 #: Courses that go on where the last question left them.
 _COURSES = 8
 #: Segments that are kept from tables.
 _PRINTS = 4
+_IN_NO_TABLE = "in no table: orderbooks normalize"
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -85,7 +87,7 @@ class Streams:
         # What ended a cover may have been noticed later.
         told = self._told(begins_ms, until_ns // NS_PER_MS + MS_PER_HOUR, findings)
         found = self._opened(subject, from_ns, until_ns, findings)
-        return self._film(subject, found, told, until_ns) if any(found[1]) else None
+        return self._film(subject, found, told, until_ns, findings) if any(found[1]) else None
 
     def _wanted(
         self, subject: Subject, from_ns: int, until_ns: int, findings: Findings
@@ -185,8 +187,14 @@ class Streams:
             while len(self._prints) > _PRINTS:
                 self._prints.popitem(last=False)
         elif self._source == "derived":
-            findings.damaged(piece.stem, "in no table: orderbooks normalize")
+            is_pruned = self._is_pruned(piece, findings)
+            why = "its changes were pruned: raw has them" if is_pruned else _IN_NO_TABLE
+            findings.damaged(piece.stem, why)
         return kept
+
+    def _is_pruned(self, piece: Piece, findings: Findings) -> bool:
+        manifest = piece.manifest
+        return manifest is not None and self._tables.is_pruned(manifest, findings, CHANGES)
 
     def _film(
         self,
@@ -194,6 +202,7 @@ class Streams:
         found: tuple[list[Piece], list[Reel | Print | None]],
         told: Told,
         until_ns: int,
+        findings: Findings,
     ) -> Film:
         covers = Covers(token for token, _ in subject.tokens)
         reels = [each for each in found[1] if each is not None]
@@ -203,8 +212,10 @@ class Streams:
         window = subject.window
         end_ns = window.end_ms * NS_PER_MS if window else until_ns
         listed = self._listed(covers, told, {token: end_ns for token, _ in subject.tokens})
-        for worker, lost in _missing(*found):
-            listed = {n: without(each, worker, [lost], OFFLOADED) for n, each in listed.items()}
+        for piece, lost in _missing(*found):
+            cause = PRUNED if self._is_pruned(piece, findings) else OFFLOADED
+            worker = piece.name.worker
+            listed = {n: without(each, worker, [lost], cause) for n, each in listed.items()}
         return Film(tuple(reels), listed)
 
     def stood(
@@ -230,11 +241,11 @@ class Streams:
 
 def _missing(
     pieces: Sequence[Piece], reels: Sequence[Reel | Print | None]
-) -> Iterator[tuple[str, Lost]]:
-    """What segments that were not read hold, by streamer: each until its next one begins."""
+) -> Iterator[tuple[Piece, Lost]]:
+    """What segments that were not read hold: each until the next one of its streamer begins."""
     for at, (piece, reel) in enumerate(zip(pieces, reels, strict=True)):
         if reel is None and (piece.manifest is None or piece.manifest.told.rows):
             worker = piece.name.worker
             later = (each for each in pieces[at + 1 :] if each.name.worker == worker)
             begins = (started_ms(each.name) * NS_PER_MS - 1 for each in later)
-            yield worker, (started_ms(piece.name) * NS_PER_MS, next(begins, None))
+            yield piece, (started_ms(piece.name) * NS_PER_MS, next(begins, None))

@@ -144,6 +144,17 @@ class Tables:
         self, manifest: SegmentManifest, findings: Findings, table: Table = BOOKS
     ) -> TableManifest | None:
         """The derived file that holds a segment's rows, all of them, or None."""
+        found = self._file(manifest, findings, table)
+        return None if found is None or found.pruned else found
+
+    def is_pruned(self, manifest: SegmentManifest, findings: Findings, table: Table) -> bool:
+        """True when a segment's rows in a table have gone for their age."""
+        found = self._file(manifest, findings, table)
+        return found is not None and found.pruned > 0
+
+    def _file(
+        self, manifest: SegmentManifest, findings: Findings, table: Table
+    ) -> TableManifest | None:
         place = table_folder(table.name, source.hour_of(manifest.path))
         found = []
         for name in self._folders.names(place):

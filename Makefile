@@ -46,7 +46,7 @@ check: env-dev ## style, types, and the laws of the code
 	@$(PYTHON_BIN) -m ruff check .
 	@$(PYTHON_BIN) -m ruff format --check --quiet .
 	@$(PYTHON_BIN) -m mypy --strict $(TYPED)
-	@$(PYTHON_BIN) -m pytest tests/test_layers.py tests/test_shape.py
+	@$(PYTHON_BIN) -m pytest tests/test_layers.py tests/test_shape.py tests/test_used.py
 
 format: env-dev ## put the code into its one form
 	@$(PYTHON_BIN) -m ruff check --fix --quiet .

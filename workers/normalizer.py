@@ -19,7 +19,7 @@ from collections import Counter
 from typing import Any
 
 from workers.core.health.heartbeats import Condition
-from workers.core.instants import MS_PER_HOUR
+from workers.core.instants import MS_PER_DAY, MS_PER_HOUR
 from workers.core.polling.cadence import BackoffRules, backoff_s
 from workers.edge import lifecycle
 from workers.edge.derived import hours, shelf
@@ -45,7 +45,6 @@ RETIDY_NS = 60 * NS_PER_S
 #: Hours whose changes one job prunes at most, and how often is looked for such hours.
 PRUNED_AT_ONCE = 200
 PRUNE_LOOK_NS = 3600 * NS_PER_S
-MS_PER_DAY = 24 * MS_PER_HOUR
 _BACKOFF = BackoffRules(base_s=1.0, cap_s=300.0, blocked_s=1.0, retry_after_cap_s=300.0)
 
 
@@ -203,8 +202,8 @@ class Normalizer:
                 bad=sum(each.bad for each in told.made),
                 bytes=sum(each.bytes for each in told.made),
             )
-        what = "close" if self._closes else "tidy" if self._tidies else "derive"
-        what = "prune" if self._prunes else what
+        due = {"prune": self._prunes, "close": self._closes, "tidy": self._tidies}
+        what = next((name for name, of in due.items() if of), "derive")
         if not told.problem:
             self._failures, self._limit = 0, None
             if what != "close" or not self._closing.has_refused:

@@ -11,6 +11,7 @@ from workers.core.errors import NeedsAPerson
 
 NS_PER_MS = 1_000_000
 MS_PER_HOUR = 3_600_000
+MS_PER_DAY = 24 * MS_PER_HOUR
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # One pattern for RFC 3339 and the venue's odd forms: "2026-07-24 08:20:22+00" (closedTime),
 # fractions of 1 to 9 digits, and "+00:00:00" (umaEndDate).
@@ -20,7 +21,7 @@ _STAMP = re.compile(
     re.ASCII,
 )
 _SPAN = re.compile(r"(?:now-)?(\d+)([smhd])", re.ASCII)
-_SPAN_MS = {"s": 1000, "m": 60_000, "h": MS_PER_HOUR, "d": 24 * MS_PER_HOUR}
+_SPAN_MS = {"s": 1000, "m": 60_000, "h": MS_PER_HOUR, "d": MS_PER_DAY}
 
 
 def _moment(ms: int) -> datetime:

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from workers.core.errors import NeedsAPerson
+from workers.core.instants import MS_PER_DAY
 from workers.core.offload.rclone_places import no_second_copy, place_text
 from workers.core.soak.gate import Step, step
 from workers.core.soak.gates import BLOCKED, NEEDS_REVIEW, PASS, is_live
@@ -31,7 +32,6 @@ EXIT_FINE, EXIT_WRONG, EXIT_CANNOT, EXIT_BLOCKED = 0, 1, 2, 3
 UNIT = "orderbooks.service"
 RELEASES, CURRENT = Path("/opt/orderbooks/releases"), Path("/opt/orderbooks/current")
 CONFIG, DATA = Path("/etc/orderbooks/orderbooks.yaml"), Path("/var/lib/orderbooks")
-MS_PER_DAY = 86_400_000
 ANSWER_LIMIT_S = 2.0
 #: A hot market has a row each second.
 FRESH_S = 30

@@ -118,6 +118,10 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     reason: str | None = None
 
+    def is_of(self, path: str, sha256: str) -> bool:
+        """True when it speaks of the data file that has this path and this hash."""
+        return (self.path, self.sha256) == (path, sha256)
+
 
 Shape = TypeVar("Shape")
 _encoder = msgspec.json.Encoder(order="sorted")

@@ -6,10 +6,9 @@ Promises  a passing fault is tried again within minutes, a used-up limit only no
 
 from collections.abc import Iterable
 
-from workers.core.instants import MS_PER_HOUR
+from workers.core.instants import MS_PER_DAY, MS_PER_HOUR
 from workers.core.polling.cadence import BackoffRules, backoff_s
 
-_MS_PER_DAY = 24 * MS_PER_HOUR
 _MS_PER_MINUTE = 60_000
 #: By the word that a cause carries (core/offload/rclone_failures.py): seconds of base and cap.
 PAUSES: dict[str, tuple[float, float]] = {"short": (2.0, 120.0), "long": (30.0, 900.0)}
@@ -37,7 +36,7 @@ def is_quiet(hours: Iterable[str], wall_ms: int) -> bool:
 
     A stretch whose end is not after its begin passes midnight.
     """
-    now = wall_ms % _MS_PER_DAY
+    now = wall_ms % MS_PER_DAY
     stretches = (each.split("-") for each in hours)
     return any(_holds(_of_day_ms(begin), _of_day_ms(end), now) for begin, end in stretches)
 

@@ -5,9 +5,8 @@ import re
 import msgspec
 
 from workers.core.errors import NeedsAPerson
-from workers.core.instants import MS_PER_HOUR, moment_ms, ms_text, parse_utc
+from workers.core.instants import MS_PER_DAY, MS_PER_HOUR, moment_ms, ms_text, parse_utc
 
-MS_PER_DAY = 24 * MS_PER_HOUR
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 

@@ -18,6 +18,7 @@ import signal
 from collections.abc import Callable, Container, Iterable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -66,6 +67,7 @@ class Told(msgspec.Struct):
 
 
 Work = Callable[[Batch, Told], None]
+Due = TypeVar("Due")
 
 
 class Job:
@@ -180,11 +182,16 @@ def made(manifest: TableManifest) -> Made:
 
 def tidy(untidy: Sequence[Untidy]) -> Work:
     """The work on hours that are over: one file of each table, and its ticket."""
+    return _each(untidy, _tidy)
+
+
+def _each(due: Sequence[Due], act: Callable[[Batch, Due, Told], None]) -> Work:
+    """One after the other; what one is refused for stops no other."""
 
     def work(batch: Batch, told: Told) -> None:
-        for each in untidy:
+        for each in due:
             try:
-                _tidy(batch, each, told)
+                act(batch, each, told)
             except Refused as error:
                 told.problem = f"{error}"
 
@@ -205,20 +212,12 @@ def _tidy(batch: Batch, hour: Untidy, told: Told) -> None:
 def prune(due: Sequence[int], released: Container[str]) -> Work:
     """The work on hours whose changes are old: a file without them, and its ticket."""
 
-    def work(batch: Batch, told: Told) -> None:
-        for hour_ms in due:
-            try:
-                _prune(batch, hour_ms, released, told)
-            except Refused as error:
-                told.problem = f"{error}"
+    def act(batch: Batch, hour_ms: int, told: Told) -> None:
+        from workers.edge.derived import pruning
 
-    return work
+        pruned = pruning.prune(batch, hour_ms, released)
+        if pruned is not None:
+            shelf.issue(batch.data, pruned)
+            told.made.append(made(pruned))
 
-
-def _prune(batch: Batch, hour_ms: int, released: Container[str], told: Told) -> None:
-    from workers.edge.derived import pruning
-
-    pruned = pruning.prune(batch, hour_ms, released)
-    if pruned is not None:
-        shelf.issue(batch.data, pruned)
-        told.made.append(made(pruned))
+    return _each(due, act)

@@ -18,11 +18,11 @@ from workers.core.instants import MS_PER_HOUR, parse_utc
 from workers.edge import durable
 from workers.edge.deflate import BadStream, unpacked
 from workers.edge.spool.directory import DataDir
+from workers.edge.spool.tickets import MANIFEST_MAX_BYTES
 
 _READ_BYTES = 1 << 18
 #: Uncompressed bytes of one portion: some books, in a processor's cache.
 PIECE_BYTES = 1 << 18
-_MANIFEST_MAX_BYTES = 16 << 20
 
 
 class Unfit(Refused):
@@ -48,7 +48,7 @@ class Segment(msgspec.Struct, frozen=True):
 def find(data: DataDir, path: str, name: str) -> Segment:
     """The segment whose manifest lies at a path; Unfit when it does not hold one of that name."""
     try:
-        manifest = read_manifest(durable.read_regular(data.root / path, _MANIFEST_MAX_BYTES))
+        manifest = read_manifest(durable.read_regular(data.root / path, MANIFEST_MAX_BYTES))
         hour_ms = hour_of(manifest.path)
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         raise Unfit(name, f"its manifest: {error}") from error
@@ -61,7 +61,7 @@ def find(data: DataDir, path: str, name: str) -> Segment:
 def of_ticket(data: DataDir, ticket: Ticket) -> Segment:
     """The segment a ticket asks for."""
     segment = find(data, ticket.manifest, ticket.name)
-    if (segment.manifest.path, segment.manifest.sha256) != (ticket.path, ticket.sha256):
+    if not ticket.is_of(segment.manifest.path, segment.manifest.sha256):
         raise Unfit(ticket.name, "its manifest speaks of another file than its ticket")
     return segment
 

@@ -19,7 +19,7 @@ from workers.edge.reading.findings import Findings
 from workers.edge.reading.folders import Folders, hour_of
 from workers.edge.reading.sheet import Row, Rows, Spot
 from workers.edge.reading.shelf import Piece, Shelf, started_ms
-from workers.edge.reading.tables import Tables, TableSheet
+from workers.edge.reading.tables import IN_NO_TABLE, Tables, TableSheet
 from workers.edge.reading.vault import Held
 from workers.edge.spool import labels
 from workers.edge.spool.directory import DataDir
@@ -192,7 +192,7 @@ class Leaves:
         if self._source == "derived":
             derived = self._derived(piece.manifest, findings) if piece.manifest else None
             if derived is None:
-                findings.damaged(piece.stem, "in no table: orderbooks normalize")
+                findings.damaged(piece.stem, IN_NO_TABLE)
                 return None
             path = piece.manifest.path if piece.manifest else ""
             return Leaf(piece, Held(path, b""), derived[1], derived[0])

@@ -28,7 +28,7 @@ from workers.edge.reading.logs import Logs
 from workers.edge.reading.reels import Print, Reel
 from workers.edge.reading.reels import printed as printed_of
 from workers.edge.reading.shelf import Piece, Shelf, started_ms
-from workers.edge.reading.tables import Tables
+from workers.edge.reading.tables import IN_NO_TABLE, Tables
 from workers.edge.reading.vault import Held, Vault
 from workers.edge.spool import state
 
@@ -39,7 +39,6 @@ _LOOKED_BACK_MS = 25 * MS_PER_HOUR
 _COURSES = 8
 #: Segments that are kept from tables.
 _PRINTS = 4
-_IN_NO_TABLE = "in no table: orderbooks normalize"
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -188,7 +187,7 @@ class Streams:
                 self._prints.popitem(last=False)
         elif self._source == "derived":
             is_pruned = self._is_pruned(piece, findings)
-            why = "its changes were pruned: raw has them" if is_pruned else _IN_NO_TABLE
+            why = "its changes were pruned: raw has them" if is_pruned else IN_NO_TABLE
             findings.damaged(piece.stem, why)
         return kept
 

@@ -41,6 +41,8 @@ from workers.edge.reading.vault import Vault
 Frame = Any
 #: Flags of the raw row; the others are of checks, which judge no answer here.
 RAW_FLAGS = frozenset({"time_went_back", "verdict_differs"})
+#: What is found of a segment whose rows no table has.
+IN_NO_TABLE = "in no table: orderbooks normalize"
 #: Rows are made from columns together, in batches; two tokens are read by turns.
 _BATCH, _BATCHES_KEPT = 64, 4
 _NO_MARKET = ManifestMarket(slug="", condition_id="", series="", tokens={})

@@ -77,7 +77,7 @@ def _parcel(data: DataDir, path: Path) -> Parcel | str:
         sealed, raw = tickets.sealed(data, ticket)
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         return f"unfit: its manifest {ticket.manifest}: {error}"
-    if not sealed.is_of(ticket):
+    if not ticket.is_of(sealed.path, sealed.sha256):
         return f"unfit: its manifest {ticket.manifest} speaks of another file"
     facts = Facts(sealed.path, sealed.bytes, sealed.sha256, sealed.md5)
     return Parcel(path, facts, _facts_of_bytes(ticket, raw))

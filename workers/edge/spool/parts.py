@@ -27,7 +27,7 @@ import msgspec
 
 from workers.core.archive.manifests import SegmentManifest, read_manifest
 from workers.core.archive.segments import MANIFEST_SUFFIX, ROOTS, SegmentName, parse_name
-from workers.core.instants import MS_PER_HOUR, parse_utc
+from workers.core.instants import MS_PER_DAY, MS_PER_HOUR, parse_utc
 from workers.edge.spool import publish, reader
 from workers.edge.spool.directory import DataDir
 
@@ -35,10 +35,9 @@ _KINDS = frozenset({"universe", "ledger", "books"})
 _LEDGERS = frozenset({"ledger"})
 #: In each ledger segment that lists the markets of its shard.
 LOADED = b'"kind":"universe"'
-_MS_PER_DAY = 24 * MS_PER_HOUR
 #: A worker's newest link is published within this of the beginning of its newest ledger segment:
 #: every hour ends the ledger, and a books segment ends with its hour or its market.
-_LINK_LAG_MS = _MS_PER_DAY
+_LINK_LAG_MS = MS_PER_DAY
 _FOREVER_MS = 1 << 62
 _Order = Callable[[list[Any]], Iterable[Any]]
 
@@ -171,7 +170,7 @@ class _Shelf:
         """The folders of hours that are there; only the days asked for are looked into."""
         for date in order(sorted((self._data.root / ROOTS[kind]).glob("date=*"))):
             day_ms = _hour_ms(date.name, "hour=00")
-            if day_ms >= until_ms or day_ms + _MS_PER_DAY <= from_ms:
+            if day_ms >= until_ms or day_ms + MS_PER_DAY <= from_ms:
                 continue
             for folder in order(sorted(date.glob("hour=*"))):
                 hour_ms = _hour_ms(date.name, folder.name)

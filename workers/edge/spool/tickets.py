@@ -24,7 +24,7 @@ from workers.edge.spool.directory import QUEUES, DataDir
 
 READY, DONE, FAILED = ".ready", ".done", ".failed"
 STATES = (READY, DONE, FAILED)
-_MANIFEST_MAX_BYTES = 16 << 20
+MANIFEST_MAX_BYTES = 16 << 20
 #: The normalizer reads what came from the venue; the uploader takes everything published.
 QUEUE_KINDS = {
     "normalize": frozenset({"books", "frames", "ledger", "pages", "universe"}),
@@ -70,10 +70,6 @@ class Sealed(msgspec.Struct, frozen=True):
     sha256: str
     md5: str
 
-    def is_of(self, ticket: Ticket) -> bool:
-        """True when a ticket speaks of this file."""
-        return (self.path, self.sha256) == (ticket.path, ticket.sha256)
-
 
 _sealed = msgspec.json.Decoder(Sealed)
 
@@ -86,7 +82,7 @@ def sealed(data: DataDir, ticket: Ticket) -> tuple[Sealed, bytes]:
         ValueError: not a regular file, or too large.
         msgspec.MsgspecError: not a manifest.
     """
-    raw = durable.read_regular(data.root / ticket.manifest, _MANIFEST_MAX_BYTES)
+    raw = durable.read_regular(data.root / ticket.manifest, MANIFEST_MAX_BYTES)
     return _sealed.decode(raw), raw
 
 
@@ -196,9 +192,10 @@ def _is_true(path: Path) -> bool:
     if ticket is None:
         return False
     try:
-        return sealed(DataDir(path.parents[2]), ticket)[0].is_of(ticket)
+        told, _ = sealed(DataDir(path.parents[2]), ticket)
     except (OSError, ValueError, msgspec.MsgspecError):
         return False
+    return ticket.is_of(told.path, told.sha256)
 
 
 def _set_aside(path: Path, detail: str) -> None:

@@ -172,7 +172,7 @@ def test_a_connection_that_goes_on_is_not_cut_at_its_last_event():
     assert [(S, 9 * S)] == [(each.from_wall_ns, each.until_wall_ns) for each in found.covered]
 
 
-def test_the_end_that_was_heard_last_names_the_gap_after_several():
+def test_the_end_that_came_last_names_the_gap_after_several():
     """One leg is in doubt, the other lags a little; then the process dies."""
     second = msgspec.structs.replace(turned("SYNCED", "book", 2, 2), connection=OTHER)
 
@@ -187,6 +187,30 @@ def test_the_end_that_was_heard_last_names_the_gap_after_several():
     )
 
     assert StreamGap(7 * S, 20 * S, "down") == found[0]
+
+
+def of_two(first: Closed, second: Closed) -> list[StreamGap]:
+    """Two connections overlap, the second is `OTHER`; another life follows at 25 s."""
+    synced = msgspec.structs.replace(turned("SYNCED", "book", 2, 2), connection=OTHER)
+    second = msgspec.structs.replace(second, connection=OTHER)
+    rows = [subscription(1), turned("SYNCED", "book", 1, 1), synced]
+    ends = sorted((first, second), key=lambda each: each.at_wall_ns)
+    return gaps(*rows, *ends, *again(25))
+
+
+def test_a_connection_that_handed_over_does_not_name_the_gap_behind_its_heir():
+    """It was heard later than its heir, by what came between two listenings; then all stopped."""
+    old = msgspec.structs.replace(closed(9), cause="freeze", at_wall_ns=9 * S + 1)
+    heir = msgspec.structs.replace(closed(8), cause="stop", at_wall_ns=10 * S)
+
+    assert [StreamGap(9 * S, 25 * S, "stop")] == of_two(old, heir)
+
+
+def test_a_silence_names_no_gap_of_a_connection_that_was_lost_before_it_was_noticed():
+    silent = msgspec.structs.replace(closed(5), cause="silent", at_wall_ns=20 * S)
+    lost = msgspec.structs.replace(closed(10), cause="reset")
+
+    assert [StreamGap(10 * S, 25 * S, "reset")] == of_two(silent, lost)
 
 
 def test_what_nobody_wanted_any_more_is_no_gap():

@@ -27,11 +27,12 @@ Key = tuple[str, ...]
 
 
 class Cover(NamedTuple):
-    """A connection covered a token; what ended that, and when the connection was heard last."""
+    """A connection covered a token; when it was heard last, when that was over, and by what."""
 
     from_ns: int
     until_ns: int
     heard_ns: int
+    over_ns: int
     ended: str
 
 
@@ -90,12 +91,14 @@ class Archive:
     @cached_property
     def covered(self) -> dict[str, list[Cover]]:
         """What the connections covered, by token."""
-        ends: dict[str, tuple[int, int, str]] = {}
+        ends: dict[str, tuple[int, int, int, str]] = {}
         for row in self.of(Heard):
-            ends[row.connection] = (_no_later(row.at_wall_ns, row.told_ms), row.at_wall_ns, "down")
+            at_ns = row.at_wall_ns
+            ends[row.connection] = (_no_later(at_ns, row.told_ms), at_ns, at_ns, "down")
         for row in self.of(Closed):
             heard_ns = row.heard_wall_ns or row.at_wall_ns
-            ends[row.connection] = (_no_later(heard_ns, row.told_ms), heard_ns, row.cause)
+            over_ns = heard_ns if row.cause == "silent" else row.at_wall_ns
+            ends[row.connection] = (_no_later(heard_ns, row.told_ms), heard_ns, over_ns, row.cause)
         open_now: dict[tuple[str, str], int] = {}
         found: dict[str, list[Cover]] = defaultdict(list)
         for row in self.of(Turned):
@@ -103,24 +106,24 @@ class Archive:
             if key in open_now:
                 begun_ns = open_now.pop(key)
                 end_ns = max(begun_ns, since_ns)
-                found[row.token_id].append(Cover(begun_ns, end_ns, end_ns, row.reason))
+                found[row.token_id].append(Cover(begun_ns, end_ns, end_ns, end_ns, row.reason))
             if row.state == "SYNCED":
                 open_now[key] = since_ns
         for (connection, token_id), since_ns in open_now.items():
-            found[token_id].append(Cover(since_ns, *ends.get(connection, (0, 0, "down"))))
+            found[token_id].append(Cover(since_ns, *ends.get(connection, (0, 0, 0, "down"))))
         return found
 
     def gaps(self, token_id: str, until_ns: int) -> list[Gap]:
         """What no connection covered of a token, up to a moment."""
-        found, reached_ns, heard_ns, cause = [], 0, 0, "start"
+        found, reached_ns, over_ns, cause = [], 0, 0, "start"
         for each in sorted(self.covered.get(token_id, [])):
             if each.heard_ns < each.from_ns:
                 continue
             if each.from_ns > reached_ns:
                 found.append(Gap(reached_ns, each.from_ns, cause))
             reached_ns = max(reached_ns, each.until_ns, each.from_ns)
-            if each.heard_ns >= heard_ns:
-                heard_ns, cause = each.heard_ns, each.ended
+            if each.over_ns >= over_ns:
+                over_ns, cause = each.over_ns, each.ended
         if reached_ns < until_ns:
             found.append(Gap(reached_ns, until_ns, cause))
         return found

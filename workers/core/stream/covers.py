@@ -23,6 +23,7 @@ from workers.core.stream.turns import State
 NOT_WRITTEN = "not_written_yet"
 #: Before its first book, after its writer's death, after its last subscription.
 STARTING, DOWN, UNSUBSCRIBED = "starting", "down", "unsubscribed"
+SILENT = "silent"
 #: Ends after which nobody wanted the token: no gap.
 _UNWANTED = frozenset({UNSUBSCRIBED, "unwanted"})
 #: Ends after which the stream was still wanted.
@@ -32,7 +33,7 @@ _PLANNED = frozenset({*_UNWANTED, "rotated", "stop", NOT_WRITTEN})
 class Covered(msgspec.Struct, frozen=True, order=True):
     """A token was covered by a connection between two moments, both inclusive; `ended`: why.
 
-    `heard_wall_ns`: it was heard until then, by our clock.
+    `ended_wall_ns`: it was over by our clock; of several, the last to end names the gap behind it.
     """
 
     from_wall_ns: int
@@ -40,7 +41,7 @@ class Covered(msgspec.Struct, frozen=True, order=True):
     connection: str
     leg: int
     ended: str
-    heard_wall_ns: int
+    ended_wall_ns: int
 
     def holds(self, at_ns: int) -> bool:
         """True when the moment lies in it."""
@@ -89,13 +90,13 @@ class TokenCovers(msgspec.Struct, frozen=True):
 
     def gaps(self) -> Iterator[StreamGap]:
         """Where it was wanted and no connection covered it."""
-        reached_ns, heard_ns, cause = self.from_wall_ns, 0, self.before
+        reached_ns, ended_ns, cause = self.from_wall_ns, 0, self.before
         for each in self.covered:
             if each.from_wall_ns > reached_ns + 1 and cause not in _UNWANTED:
                 yield StreamGap(reached_ns, each.from_wall_ns, cause)
             reached_ns = max(reached_ns, each.until_wall_ns)
-            if each.heard_wall_ns >= heard_ns:
-                heard_ns, cause = each.heard_wall_ns, each.ended
+            if each.ended_wall_ns >= ended_ns:
+                ended_ns, cause = each.ended_wall_ns, each.ended
         if self.until_wall_ns > reached_ns + 1 and cause not in _UNWANTED:
             yield StreamGap(reached_ns, self.until_wall_ns, cause)
 
@@ -110,6 +111,14 @@ class _Begun(msgspec.Struct, frozen=True):
     at_ns: int
     leg: int
     is_seed: bool = False
+
+
+class _End(msgspec.Struct, frozen=True):
+    """Why a cover ended; nothing was heard after `heard_ns`, and it was over at `ended_ns`."""
+
+    cause: str
+    heard_ns: int
+    ended_ns: int
 
 
 class _Watched:
@@ -131,15 +140,15 @@ class _Watched:
     def want(self, at_ns: int) -> None:
         self.first_ns = at_ns if self.first_ns is None else min(self.first_ns, at_ns)
 
-    def end(self, connection: str, at_ns: int, cause: str, heard_ns: int) -> None:
+    def end(self, connection: str, at_ns: int, end: _End) -> None:
         begun = self.open.pop(connection, None)
-        if begun is None or (heard_ns < begun.at_ns and not begun.is_seed):
+        if begun is None or (end.heard_ns < begun.at_ns and not begun.is_seed):
             return
         # What was said before a book came with it: so much holds, and names the gap behind it.
         # A seed is no word of the venue: where proof ended before it, it is in the gap itself.
         at_ns = at_ns if begun.is_seed else max(at_ns, begun.at_ns)
         from_ns = min(at_ns, begun.at_ns)
-        self.covered.append(Covered(from_ns, at_ns, connection, begun.leg, cause, heard_ns))
+        self.covered.append(Covered(from_ns, at_ns, connection, begun.leg, end.cause, end.ended_ns))
 
     def leave(self, connection: str, at_ns: int, cause: str) -> None:
         """The connection does not carry the token any more."""
@@ -168,7 +177,9 @@ class Covers:
                     self._heard[row.connection] = row.at_wall_ns, row.told_ms
                 case Closed():
                     heard_ns = row.heard_wall_ns or row.at_wall_ns
-                    self._ended(row.connection, row.cause, heard_ns, row.told_ms)
+                    # A silence is noticed long after it began; any other end at once.
+                    ended_ns = heard_ns if row.cause == SILENT else row.at_wall_ns
+                    self._ended(row.connection, _End(row.cause, heard_ns, ended_ns), row.told_ms)
                     self._closed.add(row.connection)
 
     def seeded(self, token_id: str, connection: str, leg: int, at_ns: int) -> None:
@@ -192,7 +203,7 @@ class Covers:
         if not (token.covered or token.open) and row.state != State.SYNCED:
             token.before = row.reason
         since_ns = row.since_wall_ns if begun is None else max(row.since_wall_ns, begun.at_ns)
-        token.end(row.connection, row.since_wall_ns, row.reason, since_ns)
+        token.end(row.connection, row.since_wall_ns, _End(row.reason, since_ns, since_ns))
         if row.state == State.SYNCED:
             token.begin(row.connection, _Begun(row.since_wall_ns, row.leg))
 
@@ -205,15 +216,16 @@ class Covers:
                 token.want(row.at_wall_ns)
                 token.subscribed[row.connection] = row.at_wall_ns
             else:
-                token.end(row.connection, row.at_wall_ns, UNSUBSCRIBED, row.at_wall_ns)
+                end = _End(UNSUBSCRIBED, row.at_wall_ns, row.at_wall_ns)
+                token.end(row.connection, row.at_wall_ns, end)
                 token.leave(row.connection, row.at_wall_ns, UNSUBSCRIBED)
 
-    def _ended(self, connection: str, cause: str, heard_ns: int, told_ms: int | None) -> None:
-        at_ns = heard_ns if told_ms is None else min(heard_ns, told_ms * NS_PER_MS)
+    def _ended(self, connection: str, end: _End, told_ms: int | None) -> None:
+        at_ns = end.heard_ns if told_ms is None else min(end.heard_ns, told_ms * NS_PER_MS)
         for token in self._tokens.values():
             if connection in token.subscribed or connection in token.open:
-                token.end(connection, at_ns, cause, heard_ns)
-                token.leave(connection, at_ns, cause)
+                token.end(connection, at_ns, end)
+                token.leave(connection, at_ns, end.cause)
 
     def listed(
         self, running: Collection[tuple[str, str]], wanted_until_ns: Mapping[str, int]
@@ -232,9 +244,9 @@ class Covers:
             heard_ns, told_ms = self._heard.get(connection, (0, None))
             if (worker, run) in running:
                 # Nothing has ended: what it has not told yet may be nothing.
-                self._ended(connection, NOT_WRITTEN, heard_ns, None)
+                self._ended(connection, _End(NOT_WRITTEN, heard_ns, heard_ns), None)
             else:
-                self._ended(connection, DOWN, heard_ns, told_ms)
+                self._ended(connection, _End(DOWN, heard_ns, heard_ns), told_ms)
         return {n: _of(each, wanted_until_ns.get(n, 0)) for n, each in self._tokens.items()}
 
 

@@ -118,7 +118,7 @@ def _cut(
         return
     replace = msgspec.structs.replace
     if each.from_wall_ns < from_ns:
-        yield replace(each, until_wall_ns=from_ns - 1, ended=cause, heard_wall_ns=from_ns - 1)
+        yield replace(each, until_wall_ns=from_ns - 1, ended=cause, ended_wall_ns=from_ns - 1)
     if until_ns is not None and each.until_wall_ns > until_ns:
         yield replace(each, from_wall_ns=until_ns + 1)
 

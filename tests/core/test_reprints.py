@@ -85,6 +85,10 @@ def test_covers_are_cut_where_a_streamer_has_lost_what_it_held():
         ("w.1.1", 45, 50, "reset"),
         ("w.1.2", 45, 79, "offloaded"),
     ] == sorted((e.connection, e.from_wall_ns, e.until_wall_ns, e.ended) for e in found.covered)
+    begun = without(TokenCovers(covered[1:2], 1, 90), "w", [(40, 44)], "offloaded")
+    assert [(1, 45, "offloaded")] == [
+        (e.from_wall_ns, e.until_wall_ns, e.cause) for e in begun.gaps()
+    ]
     assert [("w.tables", 1, 90)] == [
         (e.connection, e.from_wall_ns, e.until_wall_ns)
         for e in printed(TokenCovers(covered), ["w"]).covered

@@ -311,6 +311,18 @@ def test_damage_of_a_segment_is_never_read_as_good(fleet):
     assert (State.SYNCED, truth.at(HOUR_MS + 40 * S)) == (later.state, later.book.spelling)
 
 
+def test_a_segment_of_which_nothing_can_be_read_is_a_gap_that_says_so(fleet):
+    minute(fleet)
+    (first, _) = fleet.segments("frames")
+    first.write_bytes(b"no gzip" * 9)
+
+    told = [*open_archive(fleet.data.root, "label").books(SLUG, "open", "close", "Up")]
+
+    gaps = [each.stream_gap for each in told if each.stream_gap]
+    assert ["unread"] == [each.cause for each in gaps]
+    assert 30 == gaps[0].until_wall_ns // (S * MS) - HOUR_MS // S
+
+
 def test_a_byte_that_flips_in_an_open_segment_fails_the_hash(fleet):
     streamer, truth, (link,) = begun(fleet)
     truth.tell(streamer, [link], HOUR_MS + 1 * S)

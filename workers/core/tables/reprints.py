@@ -98,13 +98,19 @@ def _lost(steps: Iterable[Fields]) -> Iterator[Lost]:
 
 
 def without(covers: TokenCovers, worker: str, lost: Iterable[Lost], cause: str) -> TokenCovers:
-    """The covers but for what a streamer has lost."""
+    """The covers but for what a streamer has lost; `cause` names the gap that is there instead."""
     covered = covers.covered
     for from_ns, until_ns in lost:
         covered = [
             part for each in covered for part in _cut(each, worker, from_ns, until_ns, cause)
         ]
-    return msgspec.structs.replace(covers, covered=sorted(covered))
+    is_begun_later = _begins_ns(covered) != _begins_ns(covers.covered)
+    before = cause if is_begun_later else covers.before
+    return msgspec.structs.replace(covers, covered=sorted(covered), before=before)
+
+
+def _begins_ns(covered: Iterable[Covered]) -> int | None:
+    return min((each.from_wall_ns for each in covered), default=None)
 
 
 def _cut(

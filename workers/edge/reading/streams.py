@@ -16,7 +16,7 @@ import msgspec
 from workers.core.archive.ledger import Row
 from workers.core.instants import MS_PER_HOUR, NS_PER_MS
 from workers.core.stream.course import Course
-from workers.core.stream.covers import Covered, Covers, TokenCovers
+from workers.core.stream.covers import NOT_WRITTEN, Covered, Covers, TokenCovers
 from workers.core.tables.reprints import Lost, without
 from workers.core.tables.stream import CHANGES
 from workers.edge.reading.catalogue import Subject
@@ -32,7 +32,8 @@ from workers.edge.reading.tables import IN_NO_TABLE, Tables
 from workers.edge.reading.vault import Held, Vault
 from workers.edge.spool import state
 
-OFFLOADED, PRUNED = "offloaded", "pruned"
+#: Why a segment is not read; UNREAD: it is damaged, or in no table, and the findings say so.
+OFFLOADED, PRUNED, UNREAD = "offloaded", "pruned", "unread"
 #: A connection that is never renewed may be as old; what covers from before it is not seen.
 _LOOKED_BACK_MS = 25 * MS_PER_HOUR
 #: Courses that go on where the last question left them.
@@ -212,10 +213,16 @@ class Streams:
         end_ns = window.end_ms * NS_PER_MS if window else until_ns
         listed = self._listed(covers, told, {token: end_ns for token, _ in subject.tokens})
         for piece, lost in _missing(*found):
-            cause = PRUNED if self._is_pruned(piece, findings) else OFFLOADED
-            worker = piece.name.worker
+            cause, worker = self._why_lost(piece, findings), piece.name.worker
             listed = {n: without(each, worker, [lost], cause) for n, each in listed.items()}
         return Film(tuple(reels), listed)
+
+    def _why_lost(self, piece: Piece, findings: Findings) -> str:
+        if piece.manifest is None:
+            return NOT_WRITTEN
+        if self._is_pruned(piece, findings):
+            return PRUNED
+        return OFFLOADED if self._vault.is_offloaded(piece.manifest.path) else UNREAD
 
     def stood(
         self, subject: Subject, token_id: str, film: Film, at_ns: int, findings: Findings

@@ -5,7 +5,7 @@ python -m tests.bench [speed|lateness|memory|offload …]
 
 import sys
 
-from tests.bench import lateness, memory, missed, offload, read, speed, stream
+from tests.bench import freeze, lateness, memory, missed, offload, read, speed, stream
 
 BENCHES = {
     "speed": speed,
@@ -15,6 +15,7 @@ BENCHES = {
     "read": read,
     "missed": missed,
     "stream": stream,
+    "freeze": freeze,
 }
 
 

@@ -125,6 +125,21 @@ def test_a_change_before_any_book_waits_for_it():
     assert book.rest() == token.seed()
 
 
+def test_rests_book_of_before_the_first_change_heard_is_no_book_to_stand_on():
+    """What was said between the two may have been said before the subscription arrived."""
+    book, tokens = Book(), Tokens()
+    token = tokens.watch(MARKET, TOKEN)
+    old = book.rest()
+    book.change("BUY", 44, "2")
+    tokens.took(book.change("BUY", 45, "3"), 5)
+    now = book.rest()
+    tokens.took(book.change("BUY", 46, "4"), 6)
+
+    assert ("older", SUSPECT) == (token.rest(old, 4, 7).verdict, token.state)
+    assert ("not_synced", SYNCED) == (token.rest(now, 8, 9).verdict, token.state)
+    assert book.rest() == token.seed()
+
+
 def test_a_change_lost_right_behind_the_first_book_is_found():
     book, tokens = Book(), Tokens()
     token = tokens.watch(MARKET, TOKEN)

@@ -5,7 +5,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -16,10 +16,11 @@ from tests.remotes import certificate
 from workers.core.stream.happenings import CLOSED, HEARD, OPENED, Happening, Limits
 from workers.edge.feed import Feed
 
+#: Patient: on a busy machine half a second without a word is nobody's silence.
 LIMITS = Limits(
-    connect_timeout_s=2,
+    connect_timeout_s=30,
     ping_interval_s=0.1,
-    pong_timeout_s=0.5,
+    pong_timeout_s=30,
     message_bytes=200_000,
     inbox_bytes=1_000_000,
 )
@@ -34,13 +35,15 @@ def feeding(url: str, limits: Limits = LIMITS) -> Iterator[Feed]:
         feed.shutdown("stop")
 
 
-def until(feed: Feed, kind: str, *, limit_s: float = 10) -> list[Happening]:
+def until(feed: Feed, kind: str, *, limit_s: float = 60) -> list[Happening]:
     """Everything told up to the first happening of a kind."""
     found: list[Happening] = []
     end_s = time.monotonic() + limit_s
+    # A message does not end a listening; the beginning and the end of a connection do.
+    pause_s = 0.05 if kind == HEARD else limit_s
     while not any(each.kind == kind for each in found):
         assert time.monotonic() < end_s, found
-        found += feed.wait(time.monotonic_ns() + 50_000_000)
+        found += feed.wait(time.monotonic_ns() + int(pause_s * 10**9))
     return found
 
 
@@ -50,6 +53,7 @@ def talkative(peer: Peer) -> None:
 
 
 def test_messages_are_told_in_order_with_their_moments_and_numbers():
+    begun_ns = time.time_ns()
     with served(talkative) as url, feeding(url) as feed:
         feed.open("a")
         (opened,) = until(feed, OPENED)
@@ -62,7 +66,8 @@ def test_messages_are_told_in_order_with_their_moments_and_numbers():
     assert [(1, b"you said one"), (2, b"you said two")] == [(e.seq, e.data) for e in found]
     moments = [opened.mono_ns, *(each.mono_ns for each in found)]
     assert sorted(moments) == moments
-    assert all(abs(time.time_ns() - each.wall_ns) < 10**10 for each in found)
+    walls = [begun_ns, opened.wall_ns, *(each.wall_ns for each in found), time.time_ns()]
+    assert sorted(walls) == walls
 
 
 def test_a_message_in_parts_is_one_message():
@@ -71,7 +76,8 @@ def test_a_message_in_parts_is_one_message():
         peer.send(b"[1,", first=TEXT)
         peer.send(b"2,", first=CONTINUED)
         peer.send(b"3]", first=0x80 | CONTINUED)
-        peer.recv()
+        while peer.recv():
+            pass
 
     with served(parts) as url, feeding(url) as feed:
         feed.open("a")
@@ -143,7 +149,8 @@ def test_a_peer_that_answers_nothing_is_silent():
         while peer.recv():
             pass
 
-    with served(deaf) as url, feeding(url) as feed:
+    limits = msgspec.structs.replace(LIMITS, pong_timeout_s=0.5)
+    with served(deaf) as url, feeding(url, limits) as feed:
         feed.open("a")
         until(feed, OPENED)
         feed.send("a", b"subscribe")
@@ -162,15 +169,16 @@ def test_a_refused_upgrade_tells_its_status():
 
 
 def test_nobody_there_and_no_such_name_are_told_apart():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    for url, cause in (
-        (f"ws://127.0.0.1:{port}/ws", "connect"),
-        ("ws://no-such-name.invalid/ws", "dns"),
-    ):
-        with feeding(url) as feed:
-            feed.open("a")
-            assert cause == until(feed, CLOSED)[-1].cause
+    # Bound, so that nobody else is there either, and not listening.
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        for url, cause in (
+            (f"ws://127.0.0.1:{taken.getsockname()[1]}/ws", "connect"),
+            ("ws://no-such-name.invalid/ws", "dns"),
+        ):
+            with feeding(url) as feed:
+                feed.open("a")
+                assert cause == until(feed, CLOSED)[-1].cause
 
 
 def test_a_peer_that_never_upgrades_is_a_timeout():
@@ -189,8 +197,12 @@ def test_a_peer_without_tls_is_told_as_that():
     plain = socket.create_server(("127.0.0.1", 0))
     with plain, feeding(f"wss://127.0.0.1:{plain.getsockname()[1]}/ws") as feed:
         feed.open("a")
-        feed.wait(time.monotonic_ns() + 50_000_000)
-        wire, _ = plain.accept()
+        plain.setblocking(False)
+        wire = None
+        while wire is None:
+            feed.wait(time.monotonic_ns() + 10_000_000)
+            with suppress(BlockingIOError):
+                wire, _ = plain.accept()
         wire.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         assert "tls" == until(feed, CLOSED)[-1].cause
         wire.close()

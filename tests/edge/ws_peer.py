@@ -26,7 +26,10 @@ class Peer:
         """Answer the upgrade, with 101 or with what a test says."""
         head = b""
         while not head.endswith(b"\r\n\r\n"):
-            head += self._read.readline()
+            line = self._read.readline()
+            if not line:
+                raise ConnectionError("gone before it has asked for the upgrade")
+            head += line
         lines = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
         key = {name.lower(): value for name, value in lines.items()}[b"sec-websocket-key"]
         accept = base64.b64encode(hashlib.sha1(key + GUID).digest())

@@ -199,8 +199,10 @@ def judge(archive: Archive, venue: Venue, token_ids: Iterable[str], *, until_ns:
     archived, unexplained = 0, list[ChangeRow]()
     hidden, lost = Counter[str](), Counter[str]()
     for token_id in token_ids:
-        gaps = archive.gaps(token_id, until_ns + 10**12)
-        told, next_ns = set[str](), until_ns
+        # The last gap begins after it was asked to stop, and how long after is its machine's doing.
+        end_ns = until_ns + 10**12
+        gaps = archive.gaps(token_id, end_ns)
+        told, next_ns = set[str](), end_ns
         for change in reversed(changes[token_id]):
             said_ns = int(change.timestamp) * 1_000_000
             if all(key in archive.keys for key in keys_of_truth(change)):

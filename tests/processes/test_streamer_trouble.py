@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tests.processes.stream_oracle import Archive, keys_of, verdicts_of
 from tests.processes.stream_rig import Run, running
 from tests.rig import halt, wait_for
 from workers.core.stream.frames import FrameRow, read_frame_row
-from workers.core.stream.rows import Closed, Heard, Stalled
+from workers.core.stream.rows import Closed, Frame, Heard, Repeated, Stalled
 from workers.edge.spool import reader
 
 NS_PER_S = 1_000_000_000
@@ -38,7 +39,8 @@ def cramped(tmp_path: Path, small_disk: Path) -> Iterator[Run]:
 
 def test_a_full_disk_costs_nothing_until_the_buffer_is_full_and_then_a_gap(cramped: Run):
     run, disk = cramped, cramped.rig.folder.parent
-    run.start(inbox_bytes=200_000, message_max_bytes=131_072)
+    # More than one listening takes, so that a backlog alone is no overflow.
+    run.start(inbox_bytes=600_000, message_max_bytes=131_072)
 
     _fill(disk)
     wait_for(lambda: run.rig.log_text().count("disk_refused"), what="a refusal")
@@ -68,25 +70,27 @@ def test_a_full_disk_costs_nothing_until_the_buffer_is_full_and_then_a_gap(cramp
 
 @pytest.fixture
 def hurried(tmp_path: Path) -> Iterator[Run]:
-    with running(tmp_path, 10, changes_per_s=150) as run:
+    with running(tmp_path, 10, changes_per_s=60) as run:
         yield run
 
 
 def test_a_streamer_killed_in_full_flow_loses_one_flush_at_most(hurried: Run):
     """How fast the flow is depends on the machine: tests.stream_campaign counts it."""
     run = hurried
-    run.start(confirm_s=10.0)
+    run.start()
     run.hears(1_000)
     killed = run.rig.processes[-1]
     killed.kill()
     killed.wait(10)
-    killed_ns = time.time_ns()
     before = Archive(run.rig)
-    flush_s, patience_s = 0.3, 2.0
     # Nothing stands in the ledger of which it does not say that the rows before it are whole.
-    assert isinstance(before.ledger[-1], Heard)
-    last_ns = max(row.recv_wall_ns for row in before.rows)
-    assert killed_ns - last_ns < (flush_s + patience_s) * 1e9
+    last = before.ledger[-1]
+    assert isinstance(last, Heard)
+    # What is of no market stands in the ledger.
+    others = len(before.of(Frame)) + sum(each.times for each in before.of(Repeated))
+    assert last.events == len(before.events) + others
+    # A step that is longer than the flush interval ends with a flush, and then with a heartbeat.
+    assert len(before.rows) >= run.beat().counters["rows"] > 0
 
     run.start_again()
     wait_for(lambda: run.beat().pid != killed.pid and run.is_synced())
@@ -110,7 +114,7 @@ def lagging(tmp_path: Path) -> Iterator[Run]:
 
 def test_what_a_lagging_connection_had_not_brought_when_it_was_cut_lies_in_the_gap(lagging: Run):
     run = lagging
-    run.start(confirm_s=20.0, pong_timeout_s=20.0)
+    run.start()
     slow = run.spoil("slow", bytes_per_s=20_000)
     run.rests(1.5)
     run.spoil("storm", count=1)
@@ -132,7 +136,7 @@ def test_what_a_lagging_connection_had_not_brought_when_it_was_cut_lies_in_the_g
 def halting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Run, Archive, int, int]]:
     """A streamer of small segments that was stopped for a while, and when."""
     with running(tmp_path_factory.mktemp("halting"), 2, changes_per_s=60) as run:
-        run.start_only(segments={"max_segment_bytes": 65_536}, pong_timeout_s=30, confirm_s=10)
+        run.start_only(segments={"max_segment_bytes": 65_536})
         wait_for(run.is_synced)
         process = run.rig.processes[-1]
         halt(process)
@@ -176,19 +180,20 @@ def test_every_segment_that_size_has_cut_begins_with_the_books_and_can_be_read_a
     halting: tuple[Run, Archive, int, int],
 ):
     run = halting[0]
-    begun = 0
+    begun = Counter[str]()
     for manifest in run.rig.manifests("frames"):
         lines = reader.read_stream(run.rig.data.root / manifest.path).data.splitlines()
         rows = [read_frame_row(line) for line in lines]
-        if rows[0].origin != "snapshot":
+        begun[manifest.subject] += 1
+        if begun[manifest.subject] == 1:
             continue
         assert {("snapshot", "opened")} == {(row.origin, row.why) for row in rows[:2]}
         assert hashed(rows) == verdicts_of(rows).keys()
         verdicts = {each for found in verdicts_of(rows).values() for each in found}
         # The last one may hold no more than the books it begins with.
-        assert verdicts <= {"verified"}
-        begun += bool(verdicts)
-    assert begun >= 2 * len(run.markets)
+        assert verdicts == {"verified"} or (not verdicts and manifest.ended != "size")
+    assert begun.keys() == {market.slug for market in run.markets}
+    assert min(begun.values()) >= 2
 
 
 def hashed(rows: list[FrameRow]) -> set[tuple[str, ...]]:

@@ -242,7 +242,9 @@ class Token:
         return Checked(verdict, turns + self._rest_anew(rebuilt, ms, seen).turns)
 
     def _rest_anew(self, rebuilt: Rebuilt, ms: int, seen: Seen) -> Checked:
-        if ms < self._need_ms:
+        # Before its first change the subscription may have been on its way, and something missed.
+        is_first = self.reason == "first_delta" and self._waiting
+        if ms < max(self._need_ms, self._waiting[0].ms if is_first else 0):
             return Checked("older")
         return Checked("not_synced", self._stand_on(rebuilt, ms, seen, "rest"))
 

@@ -110,8 +110,8 @@ class Checked(msgspec.Struct, frozen=True):
 
     Of `verify`: "verified"; "explained" (by a tail that was searched); "failed"; "unproven" (it
     failed, but no hash of this token was proven here before); "" (nothing new to check).
-    Of `rest`: "agrees", "differs", "newer", "older", "not_synced" (the token was not, and REST's
-    book was taken), "unreadable".
+    Of `rest`: "agrees", "differs", "newer", "older" (than what stands, or perhaps than the
+    subscription), "not_synced" (the token was not, and REST's book was taken), "unreadable".
     """
 
     verdict: str

@@ -156,7 +156,9 @@ class Vouching:
         if not is_ours:
             turns = token.took_book(_event_of(heard), number)
         elif heard.sort == "rest":
-            turns = token.rest(heard.raw, number, number).turns
+            # What was older for the streamer it did not stand on, and here nothing else would say.
+            if heard.why != "older":
+                turns = token.rest(heard.raw, number, number).turns
         elif token.state is not State.SYNCED and verdict != "unproven":
             # A seed that does not prove itself may be wrong from its beginning.
             token.tails.learn(heard.told)

@@ -173,8 +173,11 @@ class Link:
     def compare(
         self, token_id: str, raw: bytes, *, sent_wall_ns: int, recv_wall_ns: int, mono_ns: int
     ) -> Checked:
-        """Hold a token's book against REST's; without a good one, stand on REST's."""
+        """Hold a token's book against REST's; where that was lost or missed, stand on REST's."""
         token = self.tokens[token_id]
+        if token.state is State.EMPTY:
+            # Its subscription may be on its way: what is said before that arrives never comes here.
+            return Checked("older")
         if token.state is not State.SYNCED and token.reason == "freeze":
             # REST's book would be true once, and nothing would come after it.
             return Checked("not_synced")

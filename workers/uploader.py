@@ -29,6 +29,7 @@ from workers.edge.offload.clerk import Clerk
 from workers.edge.offload.courier import Job, Said
 from workers.edge.offload.hiring import hired
 from workers.edge.offload.patience import Patience
+from workers.edge.offload.shipment import Shipped
 from workers.edge.spool import locks, outbox, state
 from workers.edge.spool.outbox import Parcel
 
@@ -53,7 +54,7 @@ class Uploader:
         self._job: Job[None] | None = None
         self._tries: Counter[str] = Counter()
         self._patience = Patience(bench.tell, bench.world, self._rules.limit_pause_s)
-        self._numbers, self._is_sure = 0, False
+        self._numbers, self._is_sure, self._is_hindered = 0, False, False
         self._batch_mono_ns = self._sweep_mono_ns = 0
         self._drill_wall_ns = _last_drill_wall_ns(bench)
         self._counters: Counter[str] = Counter()
@@ -132,13 +133,18 @@ class Uploader:
         self._take_note(manifest, states)
         for name in [name for name in self._tries if not outbox.is_waiting(self._data, name)]:
             del self._tries[name]
+        self._learn(done)
+
+    def _learn(self, done: Shipped) -> None:
+        """Rest, and say what holds of the remote; who asked it nothing learnt nothing of it."""
         failure = done.said.failure
-        is_hindered = any(each.verdict in {"unknown", "missing"} for each in done.verdicts)
-        self._patience.rest(failure if is_hindered else None)
-        self._patience.say(
-            "remote_unproven",
-            next((each.detail for each in done.verdicts if each.verdict == "unproven"), ""),
-        )
+        if failure is None and not done.said.commands:
+            return
+        self._is_hindered = any(each.verdict in {"unknown", "missing"} for each in done.verdicts)
+        self._patience.rest(failure if self._is_hindered else None)
+        unproven = [each.detail for each in done.verdicts if each.verdict == "unproven"]
+        if unproven or not self._is_hindered:
+            self._patience.say("remote_unproven", unproven[0] if unproven else "")
 
     def _take_note(self, manifest: UploadManifest, states: Counter[str]) -> None:
         self._counters["batches"] += 1
@@ -177,9 +183,13 @@ class Uploader:
         found = yield from sweep.listed(
             self._courier, self._data, plan, prove_by_download=self._rules.prove_by_download
         )
-        self._patience.rest(found.said.failure)
+        failure = found.said.failure
+        # That the remote lists files says nothing of a batch that it does not take.
+        if failure is not None or (found.said.commands and not self._is_hindered):
+            self._patience.rest(failure)
         lost = "; ".join(f"{each.facts.path}: {each.verdict} {each.detail}" for each in found.lost)
-        self._patience.say("remote_changed", lost)
+        if failure is None:
+            self._patience.say("remote_changed", lost)
         if not found.rows:
             return
         listed = RetentionManifest(

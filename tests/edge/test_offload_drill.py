@@ -60,7 +60,7 @@ def opened(fifo: Path) -> int | None:
 def test_an_examination_dies_with_its_uploader(drilling):
     """An orphan would write into the next one's drill (seen once in 150 kills)."""
     process, fifo = drilling
-    end = wait_for(lambda: opened(fifo), limit_s=20, what="the examination to read")
+    end = wait_for(lambda: opened(fifo), what="the examination to read")
     assert isinstance(end, int)
     try:
         reader = select.poll()
@@ -71,7 +71,7 @@ def test_an_examination_dies_with_its_uploader(drilling):
         process.wait()
 
         # A FIFO that nobody reads any more is an error to its writer.
-        wait_for(lambda: reader.poll(0), limit_s=10, what="the end of the examination")
+        wait_for(lambda: reader.poll(0), what="the end of the examination")
         assert not (fifo.parents[4] / "verdict.json").exists()
     finally:
         os.close(end)

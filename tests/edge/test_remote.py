@@ -18,7 +18,7 @@ from tests.remotes.drive import Drive
 from tests.remotes.remote import Remote
 from tests.remotes.servers import S3, Local, Sftp, WebDav
 from tests.rig import ROOT, wait_for
-from workers.core.errors import NeedsAPerson
+from workers.core.errors import NeedsAPerson, Temporary
 from workers.core.offload import rclone
 from workers.core.offload.offload import Found
 from workers.core.offload.rclone import Ended, Tuning
@@ -249,7 +249,7 @@ def test_a_full_disk_as_remote_is_remote_full(bench: Bench, tiny_disk: Path):
 
 
 def test_a_command_over_its_time_is_ended_and_leaves_no_half_file(slow_run, tmp_path: Path):
-    ended, _ = done(slow_run(limit_s=1))
+    ended, _ = done(slow_run(limit_s=1, grace_s=60))
 
     assert "timeout" == cause(ended)
     assert not [path for path in (tmp_path / "there").rglob("*") if path.is_file()]
@@ -270,6 +270,26 @@ while True:
 
     assert -signal.SIGKILL == ended.code
     assert "timeout" == cause(ended)
+
+
+def test_who_looks_late_at_a_command_over_its_time_gives_it_its_grace_all_the_same(
+    bench: Bench, tmp_path: Path
+):
+    """A worker on a busy machine, or one that was stopped, looks when both are long over."""
+    body = """
+import signal
+print("waits", flush=True)
+signal.sigwait({signal.SIGTERM})
+print("tidied", flush=True)
+"""
+    blocked = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})"
+    program = Rclone(script(tmp_path, blocked + body), {}, NONE, bench.out)
+    with program.start([], limit_s=-1000, grace_s=100) as run:
+        wait_for(lambda: list(run.out_lines()), what="its first word")
+        ended = wait_for(run.poll)
+
+        assert (0, "limit") == (ended.code, ended.stopped)
+        assert [b"waits", b"tidied"] == list(run.out_lines())
 
 
 def test_its_own_limit_is_a_timeout_too(bench: Bench, tmp_path: Path):
@@ -416,7 +436,7 @@ def test_any_amount_of_output_is_read_line_by_line_and_leaves_nothing(bench: Ben
     lines = 400_000
     body = f"import sys\nfor at in range({lines}): print('x' * 90, at)\nprint('e' * 3_000_000)"
     with Rclone(script(tmp_path, body), {}, NONE, bench.out).start([], limit_s=60) as run:
-        wait_for(run.poll, limit_s=60)
+        wait_for(run.poll)
         tracemalloc.start()
         count, longest = 0, 0
         for line in run.out_lines():
@@ -453,6 +473,11 @@ def test_a_named_rclone_that_is_not_there_is_not_replaced(tmp_path: Path):
 def test_an_rclone_that_is_old_or_none_needs_a_person(tmp_path: Path, body: str, reason: str):
     with pytest.raises(NeedsAPerson, match=reason):
         check_version(script(tmp_path, body))
+
+
+def test_an_rclone_that_does_not_answer_in_time_may_do_so_later(tmp_path: Path):
+    with pytest.raises(Temporary, match="timed out"):
+        check_version(script(tmp_path, "import signal; signal.pause()"), limit_s=0.1)
 
 
 def test_a_program_that_cannot_start_needs_a_person(bench: Bench, tmp_path: Path):

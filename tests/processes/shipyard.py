@@ -21,6 +21,7 @@ from tests.rig import ROOT, Rig, wait_for
 from workers.core.archive.manifests import SegmentManifest, Writer, read_manifest
 from workers.core.health.heartbeats import Heartbeat
 from workers.core.offload.offload import DrillManifest, RetentionManifest, UploadManifest
+from workers.edge.lifecycle import EXIT_NEEDS_A_PERSON, EXIT_STOPPED
 from workers.edge.spool import reader, state, tickets
 from workers.edge.spool.recorder import Limits, Recorder, Stream
 
@@ -104,6 +105,11 @@ class Shipyard:
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0, self.log()
 
+    def stop_early_or_late(self, process: subprocess.Popen[bytes]) -> None:
+        """Ask one to stop that waits for a person; on a slow machine it has left by itself."""
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) in {EXIT_STOPPED, EXIT_NEEDS_A_PERSON}, self.log()
+
     def log(self) -> str:
         """Everything the process said."""
         return (self.rig.folder / "uploader.log").read_text()
@@ -156,6 +162,14 @@ class Shipyard:
     def wait_no_condition(self, alert: str) -> None:
         """Until it says so no more."""
         wait_for(lambda: alert not in self.conditions(), what=f"the end of {alert}")
+
+    def wait_failures(self, count: int) -> None:
+        """Until so many tries failed in a row, whatever succeeded of another kind meanwhile."""
+        words = ('"offload_failed"', f'"failures":{count},')
+        wait_for(
+            lambda: any(all(word in line for word in words) for line in self.log().splitlines()),
+            what=f"{count} failures in a row; {self.log()[-3000:]}",
+        )
 
     def rows(self, kind: str) -> list[bytes]:
         """Every row of a kind, published or flushed."""

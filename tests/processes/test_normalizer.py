@@ -215,8 +215,7 @@ def test_a_damaged_segment_is_set_aside_and_the_others_go_on(rig: Rig):
 def test_the_worker_itself_stays_small_and_its_job_ends_with_it(rig: Rig):
     process = rig.start()
     wait_for(lambda: rig.data.queue("normalize").joinpath(".lock").exists(), what="its lock")
-    wait_for(process.children, what="a job")
-    jobs = process.children()
+    jobs = wait_for(process.children, what="a job")
     process.kill()
     process.wait(10)
     wait_for(lambda: not any(each.is_running() for each in jobs), what="the job's end")

@@ -15,6 +15,7 @@ from tests.rig import wait_for
 from workers.core.archive.labels import Label
 from workers.core.offload.offload import DrillManifest, RetentionManifest
 from workers.core.offload.retention import EVIDENCE
+from workers.edge import durable
 from workers.edge.spool import labels
 
 REMOTES = {"directory": Local, "s3": S3, "sftp": Sftp, "webdav": WebDav, "drive": Drive}
@@ -144,6 +145,20 @@ def test_a_second_uploader_waits_for_the_first(local: Shipyard):
     local.stop(first)
     wait_for(lambda: local.log().count("worker_started") == 2, what="the second")
     local.stop(second)
+
+
+def test_an_uploader_waits_while_an_orphan_of_the_last_one_holds_the_queue(local: Shipyard):
+    """A busy machine takes its time to end the rclone of an uploader that was killed."""
+    segments = local.publish(10)
+    held = durable.try_lock(local.data.queue("upload") / ".lock")
+    assert held is not None
+    process = local.start()
+    wait_for(lambda: "holds it" in local.log(), what="the word that it waits")
+    durable.close(held)
+    local.wait_done(*segments)
+    local.stop(process)
+
+    assert "worker_crashed" not in local.log()
 
 
 # ── retention ─────────────────────────────────────────────────────────────────────────────────

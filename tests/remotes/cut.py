@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from tests.ports import own_port
+
 RESET = struct.pack("ii", 1, 0)
 CHUNK_BYTES = 16_384
 CONNECT_LIMIT_S = 5
@@ -46,7 +48,7 @@ class Cut:
 
     def __init__(self, target_port: int) -> None:
         self.target_port = target_port
-        self.port = 0
+        self.port = own_port(self)
         self.connections = 0
         self.sent = 0
         self.received = 0
@@ -83,7 +85,6 @@ class Cut:
         """Open the port (again)."""
         if self._listener is None:
             self._listener = socket.create_server(("127.0.0.1", self.port))
-            self.port = self._listener.getsockname()[1]
             threading.Thread(target=self._serve, args=(self._listener,), daemon=True).start()
 
     def stall(self) -> None:

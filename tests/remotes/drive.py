@@ -14,6 +14,7 @@ import ssl
 import threading
 from pathlib import Path
 
+from tests.ports import own_port
 from tests.remotes import certificate
 from tests.remotes.drive_api import LOST, Answer, Api, Fault, Request, refusal
 from tests.remotes.drive_files import Entry, Files
@@ -34,6 +35,7 @@ class Drive(Remote):
 
     def __init__(self, state_dir: Path) -> None:
         self.remote = f"GD:{ARCHIVE}"
+        self.port = own_port(self)
         self.refused: list[str] = []
         self._files = Files(state_dir / "drive")
         self._api = Api(self._files, FIRST_TOKEN)
@@ -71,9 +73,7 @@ class Drive(Remote):
         }
 
     def start(self) -> None:
-        server = Server(self.port, self._api, self._tls, self.refused)
-        self.port = server.server_address[1]
-        self._server = server
+        self._server = server = Server(self.port, self._api, self._tls, self.refused)
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
@@ -181,7 +181,11 @@ class Drive(Remote):
         self._api.revoked = False
 
     def hold(self) -> None:
-        """Let uploads wait, unanswered, until `release`; `held` says how many wait."""
+        """Let uploads wait, unanswered, until `release`; `held` says how many wait.
+
+        One whose client has left by then was never made: a killed rclone and the next one would
+        make two files of one name.
+        """
         self._api.passing.clear()
 
     def release(self) -> None:

@@ -125,10 +125,10 @@ class Api:
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
 
-    def answer(self, request: Request) -> Answer | None:
+    def answer(self, request: Request, has_left: Callable[[], bool]) -> Answer | None:
         """The answer, or None to close the connection without one."""
-        if request.path.startswith(UPLOADS):
-            self._wait()
+        if request.path.startswith(UPLOADS) and self._wait() and has_left():
+            return None
         with self._lock:
             self.requests.append(replace(request, body=b""))
             fault = next((each for each in self.faults if each.matches(request)), None)
@@ -139,14 +139,16 @@ class Api:
         answer = self._answer(request)
         return None if fault is not None else answer
 
-    def _wait(self) -> None:
+    def _wait(self) -> bool:
+        """Wait while uploads are held; True when it had to."""
         if self.passing.is_set():
-            return
+            return False
         with self._lock:
             self.held += 1
         self.passing.wait(HOLD_LIMIT_S)
         with self._lock:
             self.held -= 1
+        return True
 
     def _answer(self, request: Request) -> Answer:
         if request.path == "/token":

@@ -9,6 +9,7 @@ Never:    listens on anything but 127.0.0.1, or connects to anything.
 
 import contextlib
 import json
+import select
 import socket
 import ssl
 import sys
@@ -104,7 +105,7 @@ class Conversation(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         request = Request(self.command, self.path, headers, body, len(body))
-        answer = self.server.api.answer(request)
+        answer = self.server.api.answer(request, self._has_left)
         if answer is None:
             self.close_connection = True
         else:
@@ -117,6 +118,10 @@ class Conversation(BaseHTTPRequestHandler):
 
     def log_message(self, *_args: Any) -> None:
         """Say nothing: `Drive.requests` has it all."""
+
+    def _has_left(self) -> bool:
+        """True when the client has closed: it says nothing else before it has its answer."""
+        return bool(select.select([self.connection], [], [], 0)[0])
 
     def _send(self, answer: Answer) -> None:
         start, end = answer.span

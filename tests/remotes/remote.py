@@ -18,8 +18,7 @@ class Remote(ABC):
 
     Attributes:
         remote: rclone's name of the place, such as `S3:bucket/archive`.
-        port: of 127.0.0.1, the same over stop and start; 0 before the first start, and for ever
-            where nothing listens.
+        port: of 127.0.0.1, its own over stop and start; 0 where nothing ever listens.
     """
 
     remote: str

@@ -14,13 +14,14 @@ import time
 from abc import abstractmethod
 from pathlib import Path
 
+from tests.ports import own_port
 from tests.remotes.program import environment_of, find_rclone, obscured
 from tests.remotes.remote import ARCHIVE, Remote, flipped
 
 USER, PASSWORD = "keeper", "not a secret: loopback"
 KEY_ID, SECRET_KEY = "AKIALOOPBACK", "not-a-secret-loopback"
-START_LIMIT_S = 10
-LISTENS = re.compile(rb"(?:listening on |http://)127\.0\.0\.1:(\d+)")
+START_LIMIT_S = 60
+LISTENS = re.compile(rb"(?:listening on |http://)127\.0\.0\.1:\d+")
 DIES_WITH_PARENT = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9, 0, 0, 0); os.execv(sys.argv[1], sys.argv[1:])"
 """PR_SET_PDEATHSIG SIGKILL, then rclone: a killed test run leaves no server behind."""
 
@@ -80,6 +81,7 @@ class _Served(_Folder):
         self.top = state_dir / "served"
         self.top.mkdir(parents=True, exist_ok=True)
         self.folder = self.top / ARCHIVE
+        self.port = own_port(self)
         self._process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
@@ -104,12 +106,11 @@ class _Served(_Folder):
                 stderr=out,
             )
         until = time.monotonic() + START_LIMIT_S
-        while not (found := LISTENS.search(log.read_bytes())):
+        while not LISTENS.search(log.read_bytes()):
             if self._process.poll() is not None or time.monotonic() > until:
                 self.stop()
                 raise RuntimeError(f"rclone serve did not start: {log.read_text()}")
             time.sleep(0.01)
-        self.port = int(found[1])
 
     def stop(self) -> None:
         if self._process is not None:

@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ HARD = "books/it's [1] {a} 100% *.gz"
 """A path that a query, a pattern and a URL each want to read otherwise."""
 BROKEN = re.compile("connection reset|connection lost|closed network connection|broken pipe|EOF")
 """What a reset is called depends on who was reading or writing just then."""
-PATIENCE = ("--retries", "1", "--low-level-retries", "3", "--contimeout", "2s", "--timeout", "3s")
+PATIENCE = ("--retries", "1", "--low-level-retries", "3", "--contimeout", "30s", "--timeout", "30s")
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,8 @@ def test_what_was_stopped_comes_back_on_its_port_with_what_it_held(
     remote.stop()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port)).close()
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", port))
     remote.start()
 
     assert remote.port == port
@@ -380,13 +383,25 @@ def test_a_held_upload_waits_until_it_is_released(drive: Drive, source: Source) 
         drive.release()
         wait_for(lambda: drive.paths() == source.files.keys(), what="everything arrives")
     finally:
-        held.join(20)
+        held.join()
 
-    assert not held.is_alive()
+
+def test_a_held_upload_whose_client_has_left_is_never_made(drive: Drive, source: Source) -> None:
+    drive.hold()
+    words = [str(find_rclone()), "copy", str(source.folder), drive.remote]
+    with subprocess.Popen(words, env=environment_of(drive.environment)) as killed:
+        wait_for(lambda: drive.held == len(source.files), what="every upload is held")
+        killed.kill()
+    drive.release()
+    wait_for(lambda: not drive.held, what="nothing is held")
+    ended = copied(source, drive)
+
+    assert ended.stderr.count("Copied (new)") == len(source.files), ended.stderr
+    assert {1} == {len(each) for each in drive.files().values()}
 
 
 def copied_in_background(source: Source, drive: Drive) -> threading.Thread:
-    thread = threading.Thread(target=copied, args=(source, drive, "--timeout", "30s"))
+    thread = threading.Thread(target=copied, args=(source, drive))
     thread.start()
     return thread
 

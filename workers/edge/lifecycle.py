@@ -209,9 +209,13 @@ def _postpone(bench: Bench, error: Temporary | OSError, failures: int) -> None:
 
 def _run(bench: Bench, make: Callable[[Bench], Worker]) -> None:
     try:
+        workers: list[Worker] = []
         if not _patiently(bench, lambda: _take_over(bench)):
             return
-        worker = make(bench)
+        # What an orphan of the last one holds, such as a queue, it lets go when it ends.
+        if not _patiently(bench, lambda: workers.append(make(bench))):
+            return
+        [worker] = workers
         bench.tell(
             "worker_started",
             version=VERSION,

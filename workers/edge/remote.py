@@ -5,7 +5,8 @@ Writes    the output of rclone, in files without a name that are gone when their
           its owner dies
 Promises  the child dies with its parent, also by SIGKILL, and holds the parent's lock till then;
           poll never waits; any amount of output costs no memory
-Fails     NeedsAPerson: no rclone, or one too old; how a command failed is in its Ended
+Fails     NeedsAPerson: no rclone, or one too old; Temporary: it does not say its version in time;
+          how a command failed is in its Ended
 Never     lets a secret into a command line, or shows a word of rclone before it is scrubbed
 """
 
@@ -23,12 +24,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Self
 
-from workers.core.errors import NeedsAPerson, Refused
+from workers.core.errors import NeedsAPerson, Refused, Temporary
 from workers.core.offload.rclone import MIN_VERSION, Ended, kept_log, version_of
 from workers.core.offload.rclone_secrets import secrets_of_config, secrets_of_environment
 
 GRACE_S = 5.0
-_VERSION_LIMIT_S = 20
+_VERSION_LIMIT_S = 20.0
 _PR_SET_PDEATHSIG = 1
 _NICE = 10
 _PIECE_BYTES = 1 << 16
@@ -61,8 +62,13 @@ def find_rclone(rclone_path: str) -> Path:
     )
 
 
-def check_version(binary: Path) -> str:
-    """The version, such as "1.75.2"; raises NeedsAPerson when it is too old or does not run."""
+def check_version(binary: Path, limit_s: float = _VERSION_LIMIT_S) -> str:
+    """The version, such as "1.75.2".
+
+    Raises:
+        NeedsAPerson: it is too old, or does not run.
+        Temporary: it did not answer within `limit_s`; a busy machine may need longer.
+    """
     wanted = ".".join(map(str, MIN_VERSION))
     environment = {**_environment_of_child(os.environ), "RCLONE_CONFIG": os.devnull}
     try:
@@ -71,10 +77,12 @@ def check_version(binary: Path) -> str:
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_VERSION_LIMIT_S,
+            timeout=limit_s,
             check=True,
         )
         version = version_of(said.stdout.decode(errors="replace"))
+    except subprocess.TimeoutExpired as error:
+        raise Temporary(f"run {binary}: {error}") from error
     except (OSError, subprocess.SubprocessError, Refused) as error:
         raise NeedsAPerson(f"run {binary}: {error}", hint=_HOW_TO_GET_IT) from error
     text = ".".join(map(str, version))
@@ -173,8 +181,7 @@ class Run:
         self._out = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - see close
         self._err = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - see close
         self._began_s = time.monotonic()
-        self._term_s = self._began_s + limit_s
-        self._kill_s = self._term_s + grace_s
+        self._term_s = self._kill_s = self._began_s + limit_s
         try:
             self._process = subprocess.Popen(  # noqa: S603 - an argument list, no shell
                 command,
@@ -203,12 +210,14 @@ class Run:
 
     def _press(self, now_s: float) -> None:
         """SIGTERM, later SIGKILL, to a process that is not yet reaped: its number is its own."""
-        if now_s >= self._kill_s:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        elif now_s >= self._term_s and not self._stopped:
+        if now_s < self._term_s:
+            return
+        if not self._stopped:
+            # Its grace begins now: whoever looks at it late, on a busy machine, gives it no less.
+            self._stopped, self._kill_s = "limit", now_s + self._grace_s
             os.killpg(self._process.pid, signal.SIGTERM)
-        if now_s >= self._term_s:
-            self._stopped = self._stopped or "limit"
+        elif now_s >= self._kill_s:
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def _summed(self, code: int) -> Ended:
         seconds = time.monotonic() - self._began_s

@@ -8,6 +8,7 @@ from tests.derived_rows import rows_of
 from tests.edge.derived.older import aged
 from tests.edge.derived.raw import batch, segments
 from tests.edge.derived.streams import two_legs
+from tests.rig import wait_for
 from tests.tools.archives import HOUR_MS
 from workers.core.tables.manifests import TableManifest
 from workers.edge.derived import build, mending, shelf
@@ -31,9 +32,8 @@ def standing(data: DataDir, table: str) -> list[TableManifest]:
 
 def tidied(data: DataDir, *tables: str) -> Told:
     """What a job that tidies these tells."""
-    job = Job(tidy([Untidy(HOUR_MS, each) for each in tables]), batch(data))
-    while (told := job.poll()) is None:
-        pass
+    told = wait_for(Job(tidy([Untidy(HOUR_MS, each) for each in tables]), batch(data)).poll)
+    assert isinstance(told, Told)
     return told
 
 

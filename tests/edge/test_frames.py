@@ -101,7 +101,9 @@ def states(draw) -> list[Seen]:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.data())
 def test_mining_gives_the_sums_of_the_definition(tmp_path: Path, data: st.DataObject):

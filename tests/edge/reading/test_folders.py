@@ -3,16 +3,29 @@
 import os
 import time
 
+import pytest
+
 from workers.edge.reading.folders import Folders, hour_folder
 
 HOUR_MS = 1_776_326_400_000
 
 
-def test_two_changes_with_one_stamp_are_both_seen(tmp_path):
-    folder = tmp_path / "a"
+@pytest.mark.parametrize("stopped_s", [0, 3600])
+def test_two_changes_with_one_stamp_are_both_seen(tmp_path, monkeypatch, stopped_s):
+    """Also by a process that is stopped as soon as it has listed the folder."""
+    folder, listed = tmp_path / "a", os.listdir
     folder.mkdir()
     folders = Folders(tmp_path)
-    stamp = time.time_ns()
+    now_ns = [time.time_ns()]
+    stamp = now_ns[0]
+
+    def listing(path: str) -> list[str]:
+        names = listed(path)
+        now_ns[0] += stopped_s * 10**9
+        return names
+
+    monkeypatch.setattr(os, "listdir", listing)
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns[0])
     os.utime(folder, ns=(stamp, stamp))
     assert () == folders.names("a")
     (folder / "x").touch()

@@ -12,11 +12,14 @@ from tests.core.told import TOKEN
 from tests.edge.reading.test_stream import SLUG, begun
 from tests.tools.archives import HOUR_MS, Fleet, S, market
 from workers.core.reading.evidence import State
+from workers.core.stream.covers import NOT_WRITTEN
 from workers.edge.reading.archive import Reader, open_archive
 from workers.edge.reading.folders import Folders
+from workers.edge.spool import archive as spool_archive
 from workers.edge.spool import locks, state
 from workers.edge.spool.directory import DataDir
 
+MS = 1_000_000
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
@@ -115,6 +118,42 @@ def test_a_poll_whose_segment_is_published_before_it_is_read_is_found(tmp_path, 
     locks.release_all()
 
     assert (State.SYNCED, HOUR_MS + 4 * S) == (answer.state, answer.due_ms)
+
+
+def test_ticks_that_are_written_while_a_reader_is_stopped_are_not_missed(tmp_path, monkeypatch):
+    fleet, now_ns = Fleet(tmp_path / "var"), [(HOUR_MS + 12 * S) * MS]
+    fleet.publish_universe(HOUR_MS - 10 * S, market(1))
+    collector = fleet.collector(HOUR_MS - 5 * S)
+    collector.ticks(HOUR_MS, HOUR_MS + 10 * S)
+    collector.flush(HOUR_MS + 10 * S)
+    fleet.beat(collector, pid=os.getpid(), boot_id=BOOT_ID, state="running")
+    gather = spool_archive.gather
+
+    def stopped_behind_it(*asked: object, **named: object) -> object:
+        found = gather(*asked, **named)
+        now_ns[0] += 3600 * S * MS
+        return found
+
+    monkeypatch.setattr(spool_archive, "gather", stopped_behind_it)
+    archive = open_archive(fleet.data.root, now_ns=lambda: now_ns[0])
+    (found,) = archive.coverage(HOUR_MS, HOUR_MS + 60 * S)
+    locks.release_all()
+
+    assert {"CAPTURED": found.due} == found.counts()
+
+
+def test_a_reader_that_stays_open_sees_how_long_nobody_writes(tmp_path):
+    fleet, now_ns = Fleet(tmp_path / "var"), [(HOUR_MS + 12 * S) * MS]
+    fleet.publish_universe(HOUR_MS - 10 * S, market(1))
+    collector = fleet.collector(HOUR_MS - 5 * S)
+    collector.ticks(HOUR_MS, HOUR_MS + 10 * S)
+    collector.stop(HOUR_MS + 10 * S)
+    locks.release_all()
+    archive = open_archive(fleet.data.root, now_ns=lambda: now_ns[0])
+    archive.book(SLUG, "Up", HOUR_MS + 12 * S)
+    now_ns[0] = (HOUR_MS + 40 * S) * MS
+
+    assert NOT_WRITTEN not in archive.book(SLUG, "Up", HOUR_MS + 39_500).gap.counts
 
 
 def causes(archive: Reader, way: str) -> set[str]:

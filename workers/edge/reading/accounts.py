@@ -6,8 +6,8 @@ Promises  ticks that a living worker may still hold in its memory are called not
 Never     writes
 """
 
-import time
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 
 import msgspec
@@ -15,7 +15,7 @@ import msgspec
 from workers.core.archive.segments import MANIFEST_SUFFIX, ROOTS, parse_name
 from workers.core.coverage.coverage import MarketCoverage, written_ms
 from workers.core.coverage.plans import DueTicks, Known
-from workers.core.instants import MS_PER_HOUR
+from workers.core.instants import MS_PER_HOUR, NS_PER_MS
 from workers.core.stream.covers import NOT_WRITTEN
 from workers.edge.offload import ledger
 from workers.edge.reading.findings import Findings
@@ -29,7 +29,7 @@ _KEPT = 32
 
 
 class _Account(msgspec.Struct, frozen=True):
-    """What was gathered for some hours, and when."""
+    """What was gathered for some hours, and when that began."""
 
     judge: Judge
     now_ms: int
@@ -42,8 +42,10 @@ class _Account(msgspec.Struct, frozen=True):
 class Accounts:
     """Causes of missed ticks, by the hours they lie in."""
 
-    def __init__(self, data: DataDir, folders: Folders, vault: Vault) -> None:
-        self._data, self._folders, self._vault = data, folders, vault
+    def __init__(
+        self, data: DataDir, folders: Folders, vault: Vault, now_ns: Callable[[], int]
+    ) -> None:
+        self._data, self._folders, self._vault, self._now_ns = data, folders, vault, now_ns
         self._kept: OrderedDict[tuple[object, ...], _Account] = OrderedDict()
 
     def states(self, known: Known, from_ms: int, until_ms: int, findings: Findings) -> Counter[str]:
@@ -70,6 +72,8 @@ class Accounts:
         return [each for each in found if each.due]
 
     def _account(self, from_ms: int, until_ms: int, findings: Findings) -> _Account:
+        # Before anything is read: what is written meanwhile was not missed.
+        now_ms = self._now_ns() // NS_PER_MS
         self._prove(from_ms, until_ms, findings)
         places = [hour_folder(root, hour) for root, hour in self._places(from_ms, until_ms)]
         open_files = [
@@ -77,11 +81,11 @@ class Accounts:
             for worker in self._folders.names("spool/open")
         ]
         running = state.running(self._data)
-        alive = time.time_ns() // 1_000_000_000 if running else 0
+        alive = now_ms // 1000 if running or now_ms < until_ms else 0
         names = tuple(self._folders.names(place) for place in places)
         key = (from_ms, until_ms, names, tuple(open_files), self._folders.names("labels"), alive)
         if key not in self._kept:
-            self._kept[key] = self._gather(from_ms, until_ms, running)
+            self._kept[key] = _Account(self._gather(from_ms, until_ms, running), now_ms)
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         account = self._kept[key]
@@ -90,7 +94,7 @@ class Accounts:
             findings.damaged(path, what)
         return account
 
-    def _gather(self, from_ms: int, until_ms: int, running: dict[str, str]) -> _Account:
+    def _gather(self, from_ms: int, until_ms: int, running: dict[str, str]) -> Judge:
         gathered = archive.gather(
             self._data,
             from_ms=from_ms,
@@ -98,8 +102,7 @@ class Accounts:
             running=running,
             released=ledger.Gone(self._data),
         )
-        judge = Judge(gathered, gathered.plans.markets.values())
-        return _Account(judge, time.time_ns() // 1_000_000)
+        return Judge(gathered, gathered.plans.markets.values())
 
     def _places(self, from_ms: int, until_ms: int) -> list[tuple[str, int]]:
         hours = range(from_ms - MS_PER_HOUR, until_ms + MS_PER_HOUR, MS_PER_HOUR)

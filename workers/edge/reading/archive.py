@@ -100,7 +100,7 @@ class Reader:
         self._now_ns = now_ns
         folders, self.vault = Folders(data.root), Vault(data, cache_bytes)
         self._catalogue = Catalogue(data, folders, self.vault)
-        self._accounts = Accounts(data, folders, self.vault)
+        self._accounts = Accounts(data, folders, self.vault, now_ns)
         self._shelf = shelf = Shelf(data, folders, self.vault)
         self._search = Search(self._catalogue, shelf)
         tables = Tables(folders, self.vault)

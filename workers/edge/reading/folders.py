@@ -36,10 +36,12 @@ class Folders:
             kept = self._listed.get(place)
             if kept is not None and kept[0] == key:
                 return kept[1]
+            # Before the names: a process that is stopped behind them has an old listing.
+            listed_ns = time.time_ns()
             names = tuple(sorted(os.listdir(path)))  # noqa: PTH208
         except (FileNotFoundError, NotADirectoryError):
             return ()
-        if time.time_ns() - found.st_mtime_ns > _GRAIN_NS:
+        if listed_ns - found.st_mtime_ns > _GRAIN_NS:
             self._listed[place] = key, names
         return names
 

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -149,32 +148,35 @@ def test_promtool_finds_nothing_to_say_also_of_a_heartbeat_with_hostile_names():
 
 @pytest.fixture
 def exporter(tmp_path: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     process = subprocess.Popen(
         [
             tool("prometheus-node-exporter"),
             "--collector.disable-defaults",
             "--collector.textfile",
             f"--collector.textfile.directory={tmp_path}",
-            f"--web.listen-address=127.0.0.1:{port}",
+            "--web.listen-address=127.0.0.1:0",
         ],
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
+    assert process.stderr is not None
     try:
-        yield f"http://127.0.0.1:{port}/metrics"
+        told = (re.search(r"Listening on.*127\.0\.0\.1:(\d+)", line) for line in process.stderr)
+        yield f"http://127.0.0.1:{next(filter(None, told))[1]}/metrics"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
+        process.stderr.close()
 
 
-def scraped(url: str) -> str:
+def scraped(url: str, word: str) -> str:
+    """The page as the exporter shows it, or "" while the word is not in it."""
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:
-            return str(answer.read().decode())
+            text = str(answer.read().decode())
     except OSError:
         return ""
+    return text if word in text else ""
 
 
 def test_a_real_node_exporter_takes_the_page_and_refuses_a_damaged_one(
@@ -183,15 +185,14 @@ def test_a_real_node_exporter_takes_the_page_and_refuses_a_damaged_one(
     path = tmp_path / "orderbooks.prom"
     path.write_text(page_of(heartbeat()))
 
-    wait_for(lambda: "node_textfile_scrape_error 0" in scraped(exporter))
-    text = scraped(exporter)
+    text = str(wait_for(lambda: scraped(exporter, "node_textfile_scrape_error 0")))
     assert (
         'orderbooks_worker_events_total{event="books",shard="0",worker="collector-00"} 240' in text
     )
     assert "node_textfile_mtime_seconds{" in text
 
     path.write_text("not a page")
-    wait_for(lambda: "node_textfile_scrape_error 1" in scraped(exporter))
+    wait_for(lambda: scraped(exporter, "node_textfile_scrape_error 1"))
 
 
 @pytest.mark.parametrize(

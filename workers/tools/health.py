@@ -16,6 +16,7 @@ from workers.edge.health_server import HealthServer, judged
 from workers.edge.spool.directory import DataDir
 
 EXIT_FINE, EXIT_WRONG = 0, 1
+_STOPS = frozenset({signal.SIGTERM, signal.SIGINT})
 EXAMPLES = """\
 examples:
   orderbooks health                              one word, and why
@@ -56,12 +57,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _serve(data: DataDir, listen: str) -> int:
+    # Before it listens: whoever finds it listening may end it at once.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
     server = HealthServer(data, listen)
-    print(f"listening: curl {server.where}", flush=True)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
+    threading.Thread(target=_end_when_asked, args=(server,), daemon=True).start()
     try:
+        print(f"listening: curl {server.where}", flush=True)
         server.serve_forever(poll_interval=0.2)
     finally:
         server.server_close()
     return EXIT_FINE
+
+
+def _end_when_asked(server: HealthServer) -> None:
+    signal.sigwait(_STOPS)
+    server.shutdown()

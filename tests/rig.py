@@ -17,7 +17,6 @@ from typing import Self
 import msgspec
 import psutil
 
-from tests.venue import Venue
 from workers.core.archive.ledger import Row, read_row
 from workers.core.archive.manifests import SegmentManifest
 from workers.core.instants import ms_text
@@ -163,7 +162,9 @@ class Rig:
 
     def ledger(self) -> list[Row]:
         """Every ledger row, published or open."""
-        lines = [*self.published_rows("ledger"), *self.open_rows("ledger")]
+        # The open ones first: what is published meanwhile is then seen twice, and not never.
+        opened = list(self.open_rows("ledger"))
+        lines = dict.fromkeys([*self.published_rows("ledger"), *opened])
         return [read_row(line) for line in lines]
 
 
@@ -191,10 +192,3 @@ def market_of(venue_market: object) -> Market:
         tier="hot",
         phases=phases,
     )
-
-
-def open_market(venue: Venue) -> Market:
-    """Of the venue's markets whose window is open, the one that lasts longest."""
-    now_ms = time.time_ns() // 1_000_000
-    started = [market for market in venue.open_markets() if market.start_ms <= now_ms]
-    return market_of(max(started, key=lambda market: market.end_ms))

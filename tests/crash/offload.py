@@ -87,6 +87,7 @@ class Order:
     plant: str = ""
     offload: Mapping[str, object] = field(default_factory=dict)
     drain_limit_s: float = 120
+    aim_limit_s: float = kills.AIM_LIMIT_S
     aims: Sequence[str] = kills.AIMS
     targets: Sequence[str] = kills.TARGETS
 
@@ -109,7 +110,7 @@ def campaign(kind: str, folder: Path, order: Order) -> Campaign:
 
 def _kill_all(port: Port, cut: Cut | None, oracle: Oracle, found: Campaign, order: Order) -> None:
     dice = random.Random(order.seed)
-    hunter = Hunter(port, dice)
+    hunter = Hunter(port, dice, order.aim_limit_s)
     weights = [kills.TARGET_WEIGHTS[kills.TARGETS.index(each)] for each in order.targets]
     process = None
     while found.deaths.total() < order.deaths and not found.wrong:

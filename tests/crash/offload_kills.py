@@ -75,8 +75,8 @@ def rclone_of(pid: int) -> int | None:
 class Hunter:
     """Kills one uploader after the other, as its dice say."""
 
-    def __init__(self, port: Port, dice: random.Random) -> None:
-        self._port, self._dice = port, dice
+    def __init__(self, port: Port, dice: random.Random, aim_limit_s: float = AIM_LIMIT_S) -> None:
+        self._port, self._dice, self._aim_limit_s = port, dice, aim_limit_s
 
     def kill(self, process: subprocess.Popen[bytes], aim: str, target: str) -> tuple[str, str]:
         """Wait for the moment, then SIGKILL; returns what was going on and who died."""
@@ -87,6 +87,8 @@ class Hunter:
         killed = "uploader"
         if target != "uploader" and rclone is not None:
             _kill(rclone)
+            # A busy machine takes long to end it, and nobody can die twice.
+            self._until(lambda: not command_of(rclone))
             killed = target
         if killed != "rclone":
             process.kill()
@@ -94,7 +96,7 @@ class Hunter:
         return doing, killed
 
     def _await(self, pid: int, aim: str) -> None:
-        port, data = self._port, self._port.data
+        data = self._port.data
         if aim == "copy":
             self._until(lambda: self._doing(pid) == "copy")
         elif aim == "list":
@@ -113,17 +115,20 @@ class Hunter:
         elif aim == "listed":
             self._until_other(self._listed)
         elif aim == "gone":
-            old = [data.root / each.data.path for each in list(port.published) if each.is_old]
-            here = [path for path in old if path.exists()]
-            self._until(lambda: not all(path.exists() for path in here))
+            self._until_other(self._gone)
         time.sleep(self._dice.uniform(0, SPREAD_S[aim]))
 
     def _listed(self) -> str:
         last = state.read(self._port.data.latest("retention"), RetentionManifest)
         return last.batch if last else ""
 
+    def _gone(self) -> int:
+        port = self._port
+        old = [port.data.root / each.data.path for each in list(port.published) if each.is_old]
+        return sum(not path.exists() for path in old)
+
     def _until(self, condition: Callable[[], object]) -> None:
-        until = time.monotonic() + AIM_LIMIT_S
+        until = time.monotonic() + self._aim_limit_s
         while time.monotonic() < until and not condition():
             time.sleep(LOOK_S)
 

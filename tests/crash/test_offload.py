@@ -51,8 +51,16 @@ def test_a_planted_bug_is_seen(tmp_path: Path, plant, aim, target, said):
     slow = {"bandwidth_bytes_per_s": 30_000} if aim == "copy" else {}
     # A listing that is killed after its copy shows nothing: some of them must come before.
     deaths = 12 if target == "uploader" else 8 if aim == "list" else 3
+    # A bug is seen only by a death in its moment, and a busy machine needs long to get there.
     order = Order(
-        deaths, seed=1, plant=plant, aims=[aim], targets=[target], offload=slow, drain_limit_s=10
+        deaths,
+        seed=1,
+        plant=plant,
+        aims=[aim],
+        targets=[target],
+        offload=slow,
+        drain_limit_s=10,
+        aim_limit_s=60,
     )
 
     found = offload.campaign("local", tmp_path, order)

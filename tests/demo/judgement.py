@@ -1,8 +1,9 @@
 """The archive against the venue's own ledger of what it sent: nothing lost, nothing invented.
 
 Reads     the venue's answers.jsonl (an independent witness) and the archive
-Promises  every difference is counted; the only one that is allowed is what a SIGKILL took, and
-          that is bounded by flush_interval_s
+Promises  every difference is counted; two are allowed: what a SIGKILL took, bounded by
+          flush_interval_s, and what the venue answered when its request had already waited for
+          request_timeout_s and is a timeout in the ledger
 """
 
 from collections import Counter
@@ -13,8 +14,12 @@ from tests.venue.truth import AnswerRow
 from workers.core.archive.ledger import Request, read_row
 from workers.core.archive.manifests import SegmentManifest
 from workers.core.archive.story import read_row as read_any
+from workers.core.settings.settings import Settings
 from workers.edge.spool import reader
 from workers.edge.spool.directory import DataDir
+
+#: No stage sets another one.
+REQUEST_TIMEOUT_NS = int(Settings().collector.request_timeout_s * 1e9)
 
 
 @dataclass
@@ -25,6 +30,7 @@ class Judgement:
     kept_books: int = 0
     lost_to_kill: int = 0
     lost_to_kill_s: float = 0.0
+    came_too_late: int = 0
     answers: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     causes: Counter[str] = field(default_factory=Counter)
@@ -55,7 +61,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class Kill:
-    """A SIGKILL: when, of which worker's run, and how old a row may have been that it took."""
+    """A SIGKILL: until when which run of a worker ran, and how old a row it took may have been."""
 
     wall_ns: int
     worker: str
@@ -68,7 +74,7 @@ class Kill:
         return is_its_own and self.age_s(row) <= self.allowed_s
 
     def age_s(self, row: AnswerRow) -> float:
-        """How old the answer was at the kill, in seconds; negative: it was still on its way."""
+        """How old the answer was then, in seconds; negative: it was still on its way."""
         return (self.wall_ns - row.at_wall_ns) / 1e9
 
 
@@ -100,10 +106,19 @@ def _check_name(
     """Each fault has its own name in the ledger, and nothing else has it."""
     if request is None and kill is not None and kill.explains(row):
         return
+    if _gave_up(request):
+        return
     name = "timeout" if "hang" in row.faults else f"http_{row.status}"
     told = request.cause if request is not None else "nothing"
     if told != name and (row.faults or told.startswith("http_")):
         found.misnamed.append(f"{row.request_id}: {name} is {told} in the ledger")
+
+
+def _gave_up(request: Request | None) -> bool:
+    """True when the collector had waited for as long as it may, whatever the venue answered then."""
+    if request is None or request.cause != "timeout":
+        return False
+    return request.recv_mono_ns - request.send_mono_ns >= REQUEST_TIMEOUT_NS
 
 
 def _compare(found: Judgement, archive: Archive, row: AnswerRow, kill: Kill | None) -> None:
@@ -116,5 +131,7 @@ def _compare(found: Judgement, archive: Archive, row: AnswerRow, kill: Kill | No
     if kill is not None and kill.explains(row):
         found.lost_to_kill += len(missing)
         found.lost_to_kill_s = max(found.lost_to_kill_s, kill.age_s(row))
+    elif _gave_up(request):
+        found.came_too_late += len(missing)
     elif request is None or request.cause == "ok":
         found.problems.append(f"{row.request_id}: {len(missing)} books were sent and are not kept")

@@ -87,6 +87,8 @@ SETTINGS: dict[str, Any] = {
     },
     "offload": {"interval_s": 2, "drill_interval_s": 15},
 }
+#: A beat comes with the first step that ends a second after the one before; a step takes a tick.
+BEAT_MAX_NS = 2_000_000_000
 
 
 class Stage:
@@ -197,10 +199,16 @@ class Stage:
         return {row.cause for row in rows if isinstance(row, Request)}
 
     def kill_busiest(self) -> tuple[Heartbeat, int]:
-        """SIGKILL the collector with the most markets; returns its beat and when, in wall ns."""
+        """SIGKILL the collector with the most markets.
+
+        Returns its last beat, and until when it ran, in wall ns: that is now, unless it beat no
+        more, for then it could not write its rows either.
+        """
         victim = self.recording()[0]
         os.kill(victim.pid, signal.SIGKILL)
-        return victim, time.time_ns()
+        killed_wall_ns, last = time.time_ns(), self.beats()[victim.worker]
+        last = last if last.pid == victim.pid else victim
+        return last, min(killed_wall_ns, last.at_wall_ns + BEAT_MAX_NS)
 
     def close_fleet(self) -> int:
         """Stop the fleet in order; returns supervisord's exit code."""

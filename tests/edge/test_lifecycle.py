@@ -74,6 +74,11 @@ class Fleet:
         beat = self.beat()
         return beat.counters.get("steps", 0) if beat else 0
 
+    def ends(self) -> list[str]:
+        """Why the published segments ended; an hour may end in any test."""
+        found = [each.ended for _, each in reader.manifests(self.data)]
+        return [each for each in found if each != "hour"]
+
     def rows(self) -> list[str]:
         streams = [
             reader.read_stream(self.data.root / each.path).data
@@ -97,10 +102,11 @@ def test_a_stop_publishes_everything_and_leaves_with_0(fleet):
     process.send_signal(signal.SIGTERM)
 
     assert 0 == process.wait(LIMIT_S)
-    assert ["worker_started", "segment_published", "worker_stopped"] == fleet.events()
+    told = ["worker_started", "segment_published", "worker_stopped"]
+    assert told == list(dict.fromkeys(fleet.events()))
     assert fleet.rows()[-1].endswith("-last")
     assert [] == list(fleet.data.open_folder("watchdog").glob("*.open"))
-    assert ["stop"] == [each.ended for _, each in reader.manifests(fleet.data)]
+    assert ["stop"] == fleet.ends()
     beat = fleet.beat()
     assert ("stopped", process.pid, "watchdog") == (beat.state, beat.pid, beat.worker)
 
@@ -134,8 +140,9 @@ def test_a_killed_worker_is_salvaged_by_the_next_one(fleet):
     _until(fleet.beat, "a heartbeat")
     first.kill()
     first.wait()
-    flushed = next(fleet.data.open_folder("watchdog").glob("*.open"))
-    kept = [json.loads(line)["id"] for line in reader.read_stream(flushed).data.splitlines()]
+    flushed = sorted(fleet.data.open_folder("watchdog").glob("*.open"))
+    lines = [line for path in flushed for line in reader.read_stream(path).data.splitlines()]
+    kept = [json.loads(line)["id"] for line in lines]
 
     second = fleet.start()
     _until(lambda: "worker_started" in fleet.events(1), "a second start")
@@ -144,8 +151,8 @@ def test_a_killed_worker_is_salvaged_by_the_next_one(fleet):
     assert 0 == second.wait(LIMIT_S)
     assert "segment_recovered" in fleet.events(1)
     assert kept
-    assert kept == fleet.rows()[: len(kept)]
-    assert ["cut_short", "stop"] == [each.ended for _, each in reader.manifests(fleet.data)]
+    assert kept == [each for each in fleet.rows() if each in kept]
+    assert {"cut_short", "stop"} == set(fleet.ends())
 
 
 def test_a_worker_dies_with_its_parent(fleet, tmp_path):

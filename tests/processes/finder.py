@@ -64,7 +64,7 @@ class Finder:
             venue=Addresses(gamma_url=self.venue.url, clob_url=self.venue.url),
             selection=Selection(series=DEFAULT_SERIES[:1]),
             discovery=DiscoverySettings(
-                **{"horizon_s": 900, "request_timeout_s": 1.0, "requests_per_10s": 100} | discovery
+                **{"horizon_s": 900, "request_timeout_s": 25.0, "requests_per_10s": 100} | discovery
             ),
             collector=Collector(kept_body_bytes=100),
         )

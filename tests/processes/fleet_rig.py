@@ -55,11 +55,12 @@ class FleetRig(Rig):
 
     def seen(self) -> FleetSeen:
         """Supervisord's table now."""
-        return fleet.look(self.data.socket, 2)
+        return fleet.look(self.data.socket, 30)
 
     def process(self, worker: str) -> ProcessSeen | None:
-        """One row of the table."""
-        return next((each for each in self.seen().processes if each.worker == worker), None)
+        """One row of the table, as soon as supervisord answers; None when it has none such."""
+        seen = wait_for(lambda: (said := self.seen()).is_reached and said, what="supervisord")
+        return next((each for each in seen.processes if each.worker == worker), None)
 
     def beat(self, worker: str) -> Heartbeat | None:
         """A worker's heartbeat."""
@@ -68,13 +69,14 @@ class FleetRig(Rig):
     def wait_for_beats(self, *workers: str) -> list[int]:
         """Wait until these workers beat from the process supervisord started; their pids."""
 
-        def is_beating(worker: str) -> bool:
+        def pid_of(worker: str) -> int:
             beat, process = self.beat(worker), self.process(worker)
-            return bool(beat and process and beat.pid == process.pid != 0)
+            return beat.pid if beat and process and beat.pid == process.pid else 0
 
-        for worker in workers:
-            wait_for(lambda worker=worker: is_beating(worker), what=f"{worker} beats")
-        return [self.process(worker).pid for worker in workers]  # type: ignore[union-attr]
+        return [
+            wait_for(lambda worker=worker: pid_of(worker), what=f"{worker} beats")  # type: ignore[misc]
+            for worker in workers
+        ]
 
     def table(self, **changes: str) -> Path:
         """A copy of supervisord.conf with `key=value` lines exchanged."""

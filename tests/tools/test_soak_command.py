@@ -189,8 +189,19 @@ def test_a_reboot_in_the_middle_shows_as_what_it_was(tmp_path):
     assert "" == accused(fleet, report)
 
 
-def soak(fleet: Fleet, config: Path, *words: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "workers.tools", "soak", "--config", str(config), *words]
+COMMAND = ("-m", "workers.tools")
+#: The command on a machine that was away for two hours.
+AWAY = (
+    "import sys, time; now_ns = time.time_ns; time.time_ns = lambda: now_ns() + 7_200 * 10**9;"
+    "from workers.tools.__main__ import main; sys.exit(main(sys.argv[1:]))"
+)
+LATER = ("-c", AWAY)
+
+
+def soak(
+    fleet: Fleet, config: Path, *words: str, program: tuple[str, ...] = COMMAND
+) -> "subprocess.Popen[str]":
+    command = [sys.executable, *program, "soak", "--config", str(config), *words]
     return subprocess.Popen(
         [*command, "--data", str(fleet.data.root), "--out", str(config.parent / "reports")],
         cwd=ROOT,
@@ -214,15 +225,15 @@ def test_a_killed_soak_keeps_its_samples_and_goes_on(tmp_path):
     config.write_text(
         json.dumps({"data_dir": str(fleet.data.root), "offload": {"remote": str(tmp_path)}})
     )
-    first = soak(fleet, config, "--hours", str(1.5 / 3600), "--sample-s", "0.1")
+    first = soak(fleet, config, "--hours", "1", "--sample-s", "0.1")
     wait_for(lambda: samples_of(fleet) >= 3, what="three samples")
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
     before = samples_of(fleet)
-    again = soak(fleet, config, "--resume")
+    again = soak(fleet, config, "--resume", program=LATER)
     said, _ = again.communicate()
 
-    assert 1 == again.returncode  # nothing was due in those seconds: no evidence, no pass
+    assert 1 == again.returncode  # nothing was due in that hour: no evidence, no pass
     assert "soak_test_" in said
     (begun,) = tape.soaks(fleet.data)
     told = tape.told(fleet.data, begun.soak)

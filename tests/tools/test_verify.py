@@ -430,7 +430,7 @@ def test_an_archive_that_is_published_to_meanwhile_is_whole(tmp_path, capsys):
 
     publishing = threading.Thread(target=publish)
     publishing.start()
-    found = []
+    found = [verify(fleet, capsys)]
     while publishing.is_alive():
         found.append(verify(fleet, capsys))
 

@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -17,13 +16,14 @@ from tests.venue.events import Tempo
 from tests.venue.replay import ReplayWorld
 from tests.venue.venue import DEFAULT_MARKETS, Venue
 
+STOPS = (signal.SIGTERM, signal.SIGINT)
+
 
 def main() -> int:
     """Run until told to stop."""
     options = _parser().parse_args()
-    ended = threading.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: ended.set())
+    # For every thread: they are waited for below, wherever the main one is when they come.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     with Venue(
         options.state_dir,
         port=options.port,
@@ -39,7 +39,7 @@ def main() -> int:
             venue.faults.add(**json.loads(rule))
         listening = {"port": venue.port, "url": venue.url, "ws_url": venue.ws_url}
         print(json.dumps({**listening, "pid": os.getpid()}), flush=True)
-        ended.wait()
+        signal.sigwait(STOPS)
     return 0
 
 

@@ -25,6 +25,8 @@ from tests.venue.answers import Answer, Request
 from tests.venue.markets import Market
 from tests.venue.states import BookState
 
+CLOSING_LIMIT_S = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class BookServed:
@@ -195,8 +197,9 @@ class Ledger:
                 )
 
     def close(self) -> None:
-        """Close the files; later records are lost."""
+        """Close the files behind the rows still owed; later records are lost."""
         with self._changed:
+            self._changed.wait_for(lambda: self._open == 0, CLOSING_LIMIT_S)
             for file in (self._answers, self._states, self._markets):
                 file.close()
 

@@ -4,7 +4,7 @@ Writes:   answers.jsonl, states.jsonl, markets.jsonl in its state directory (see
           changes.jsonl, sent.jsonl (see `channel_truth`).
 Promises: Gamma and CLOB on one port of 127.0.0.1, the market channel on another; the same seed and clock make the same markets
           and books; after `stop` the ports are closed and every connection with them, and
-          `start` opens the same ports again on the same world.
+          `start` opens the same ports again on the same world: free ones are its own until then.
 Never:    imports the recorder.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.ports import own_port
 from tests.venue import markets
 from tests.venue.app import App
 from tests.venue.channel import PATH, Channel
@@ -61,8 +62,8 @@ class Venue:
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.clock_ns = clock_ns
-        self.port = port
-        self.channel_port = channel_port
+        self.port = port or own_port(self)
+        self.channel_port = channel_port or own_port(self)
         self.encoding = encoding
         self.faults = Faults(seed)
         self.world = world or LiveWorld(
@@ -118,11 +119,10 @@ class Venue:
 
     def start(self) -> None:
         """Listen; the ports stay the same over stop and start."""
-        self.channel_port = self._channel.start(self.channel_port)
+        self._channel.start(self.channel_port)
         server = Server(
             self.port, self.app, self.ledger, clock_ns=self.clock_ns, encoding=self.encoding
         )
-        self.port = server.server_address[1]
         self._server = server
         loop = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         loop.name = f"venue-{self.port}"

@@ -40,7 +40,7 @@ async def listen(url: str, tokens: list[str]) -> dict[str, Any]:
 def main() -> None:
     """Print one JSON object."""
     url, *tokens = sys.argv[1:]
-    print(json.dumps(asyncio.run(asyncio.wait_for(listen(url, tokens), 30))))
+    print(json.dumps(asyncio.run(listen(url, tokens))))
 
 
 if __name__ == "__main__":

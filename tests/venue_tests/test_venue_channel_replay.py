@@ -82,7 +82,7 @@ def test_the_official_client_reads_the_channel(interpreter: Path, tmp_path: Path
             [str(interpreter), str(script), venue.ws_url, *tokens],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=100,
             check=False,
         )
         assert 0 == done.returncode, done.stderr

@@ -52,7 +52,7 @@ def answers(interpreter: Path, still_venue: Venue, market: Market) -> Answers:
         [str(interpreter), str(script), *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
     assert 0 == done.returncode, done.stderr

@@ -5,6 +5,7 @@ import http.client
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.venue import Truth, Venue
+from tests.venue.answers import Request, from_json
 from tests.venue.bookhash import book_hash
+from tests.venue.truth import Ledger, Sending
 from tests.venue_tests.peers import ask, get, post_books, raw, window_at
 
 ROOT = Path(__file__).parents[2]
@@ -118,6 +121,29 @@ def test_a_stopped_venue_is_gone_and_comes_back_on_its_port(venue: Venue) -> Non
     venue.start()
 
     assert 200 == get(venue, "/time").status
+
+
+def test_nobody_else_gets_the_ports_of_a_stopped_venue(venue: Venue) -> None:
+    venue.stop()
+
+    for port in (venue.port, venue.channel_port):
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port))
+
+
+def test_the_ledger_closes_behind_the_row_of_a_request_that_is_being_answered(
+    tmp_path: Path,
+) -> None:
+    ledger = Ledger(tmp_path)
+    request = Request("GET", "/time", "", {}, b"", at_wall_ns=1)
+    sending = Sending(ledger.number(), "time", request, from_json(1), 1)
+    slow = threading.Timer(0.05, ledger.record, [sending], {"sent_wall_ns": 2})
+    slow.start()
+
+    ledger.close()
+    slow.join()
+
+    assert [(1, True)] == [(row.n, row.delivered) for row in Truth(tmp_path).answers()]
 
 
 def test_many_clients_at_once_each_get_a_row(venue: Venue) -> None:

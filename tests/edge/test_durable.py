@@ -21,6 +21,23 @@ def test_a_replaced_file_is_whole_and_leaves_no_draft(tmp_path):
     assert ([path], b"last") == (list(tmp_path.iterdir()), path.read_bytes())
 
 
+@pytest.mark.parametrize("again", [durable.replace_own, durable.replace_unsynced])
+def test_a_draft_that_a_death_left_of_a_state_file_is_gone_with_the_next_one(tmp_path, again):
+    path = tmp_path / "state.json"
+    child = os.fork()
+    if not child:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))  # SIGXFSZ comes in the middle.
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        again(path, b"x" * 100)
+        os._exit(0)
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    assert [10] == [each.stat().st_size for each in tmp_path.iterdir()]
+
+    again(path, b"new")
+
+    assert ([path], b"new") == (list(tmp_path.iterdir()), path.read_bytes())
+
+
 def test_an_old_draft_of_ours_is_in_nobodys_way(tmp_path):
     durable.write_new(tmp_path / "draft", b"a torn one")
     durable.write_new(tmp_path / "draft", b"new")

@@ -96,21 +96,29 @@ def append(path: Path, data: bytes) -> None:
 
 def replace(path: Path, data: bytes) -> None:
     """Replace a file whole: a reader sees the old bytes or the new ones, after any crash."""
-    draft = _draft(path)
+    _replace(path, path.with_name(f".{path.name}.{os.getpid()}.tmp"), data)
+
+
+def replace_own(path: Path, data: bytes) -> None:
+    """The same of a file that nobody else writes: the next draft takes the place of a lost one."""
+    _replace(path, _own_draft(path), data)
+
+
+def replace_unsynced(path: Path, data: bytes) -> None:
+    """Replace a file that nobody else writes, without waiting for the disk (heartbeats)."""
+    draft = _own_draft(path)
+    draft.write_bytes(data)
+    draft.replace(path)
+
+
+def _replace(path: Path, draft: Path, data: bytes) -> None:
     write_new(draft, data)
     draft.replace(path)
     sync_directory(path.parent)
 
 
-def replace_unsynced(path: Path, data: bytes) -> None:
-    """Replace a file whole for readers, without waiting for the disk (heartbeats)."""
-    draft = _draft(path)
-    draft.write_bytes(data)
-    draft.replace(path)
-
-
-def _draft(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def _own_draft(path: Path) -> Path:
+    return path.with_name(f".{path.name}.tmp")
 
 
 def move(source: Path, target: Path) -> None:

@@ -287,7 +287,7 @@ def _crashed(bench: Bench, error: Exception) -> None:
     )
     bench.tell("worker_crashed", kind=crash.kind, message=crash.message)
     try:
-        durable.replace(bench.data.crash(crash.worker), encode(crash))
+        durable.replace_own(bench.data.crash(crash.worker), encode(crash))
     except OSError as failure:
         # The log has it; a full disk must not hide the bug behind its own error.
         bench.tell("disk_refused", reason=str(failure))

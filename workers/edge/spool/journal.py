@@ -41,7 +41,7 @@ class Journal:
 
     def replace_synced(self, kind: str, manifest: msgspec.Struct) -> None:
         """Replace manifests/<kind>/latest.json so that it survives a power cut."""
-        self._try(lambda: durable.replace(self._data.latest(kind), encode(manifest)))
+        self._try(lambda: durable.replace_own(self._data.latest(kind), encode(manifest)))
 
     def guard(self, guard: msgspec.Struct) -> None:
         """Replace the disk guard; unsynced, because it is written again within seconds."""

@@ -31,7 +31,7 @@ def read(path: Path, shape: type[Shape]) -> Shape | None:
 
 def write(path: Path, value: msgspec.Struct) -> None:
     """Replace a state file that must survive a power cut."""
-    durable.replace(path, encode(value))
+    durable.replace_own(path, encode(value))
 
 
 def beat(data: DataDir, heartbeat: Heartbeat) -> None:

@@ -6,6 +6,8 @@ Used by tests only.
 import os
 import socket
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def own_port(owner: object) -> int:
@@ -19,3 +21,11 @@ def own_port(owner: object) -> int:
     port = int(kept.getsockname()[1])
     weakref.finalize(owner, os.close, kept.detach())
     return port
+
+
+@contextmanager
+def mute_port() -> Iterator[int]:
+    """A port of 127.0.0.1 where nobody listens, nor anybody else can meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield int(held.getsockname()[1])

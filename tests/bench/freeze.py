@@ -8,18 +8,17 @@ that moment to the ledger's turns of the market's two tokens.
 import statistics
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from tests.processes.stream_rig import Run, running
+from tests.processes.stream_rig import Run, two_hundred
 from tests.rig import wait_for
-from workers.core.instants import ms_text
 from workers.core.settings.stream import Streamer
 from workers.core.stream.rows import Turned
 
-ROUNDS, MARKETS, TARGET_S = 5, 200, 15.0
-NS_PER_S = 1e9
+ROUNDS, TARGET_S = 5, 15.0
 
 
 def measure() -> list[tuple[float, float]]:
@@ -28,25 +27,19 @@ def measure() -> list[tuple[float, float]]:
     for _ in range(ROUNDS):
         with (
             tempfile.TemporaryDirectory(prefix="ob-") as folder,
-            running(Path(folder), MARKETS, changes_per_s=1, lines=("btc-5m", "btc-1d")) as run,
+            two_hundred(Path(folder)) as run,
         ):
             found.append(_seconds(run))
     return found
 
 
 def _seconds(run: Run) -> tuple[float, float]:
-    frozen = msgspec.structs.replace(run.markets[0], window_start_utc=ms_text(0))
-    run.markets[0] = frozen
+    frozen = run.markets[0]
     shipped = msgspec.structs.asdict(Streamer())
     run.start(**{name: shipped[name] for name in shipped if name != "lead_s"})
     frozen_ns = time.time_ns()
     run.spoil("freeze", frozen, connection=1)
-
-    def is_mended() -> bool:
-        (seen,) = [e for e in run.beat().streams if e.condition_id == frozen.condition_id]
-        return run.beat().counters["freezes"] > 0 and seen.state == "SYNCED"
-
-    wait_for(is_mended, limit_s=120, what="the frozen market")
+    wait_for(partial(run.has_thawed, frozen), limit_s=120, what="the frozen market")
     turns = [
         row
         for row in run.stop().of(Turned)
@@ -54,12 +47,12 @@ def _seconds(run: Run) -> tuple[float, float]:
     ]
     doubted_ns = min(row.at_wall_ns for row in turns if row.reason == "freeze")
     mended_ns = max(row.at_wall_ns for row in turns if row.state == "SYNCED")
-    return (doubted_ns - frozen_ns) / NS_PER_S, (mended_ns - frozen_ns) / NS_PER_S
+    return (doubted_ns - frozen_ns) / 1e9, (mended_ns - frozen_ns) / 1e9
 
 
 def report(rounds: list[tuple[float, float]]) -> str:
     """A table of what was measured."""
-    lines = [f"\nOne market of {MARKETS} frozen, {len(rounds)} rounds, settings as shipped"]
+    lines = [f"\nOne market of 200 frozen, {len(rounds)} rounds, settings as shipped"]
     for at, name in enumerate(("found", "mended")):
         each = [seconds[at] for seconds in rounds]
         lines.append(

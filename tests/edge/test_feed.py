@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from tests.edge.ws_peer import CLOSE, CONTINUED, TEXT, Peer, served
+from tests.ports import mute_port
 from tests.remotes import certificate
 from workers.core.stream.happenings import CLOSED, HEARD, OPENED, Happening, Limits
 from workers.edge.feed import Feed
@@ -169,11 +170,9 @@ def test_a_refused_upgrade_tells_its_status():
 
 
 def test_nobody_there_and_no_such_name_are_told_apart():
-    # Bound, so that nobody else is there either, and not listening.
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+    with mute_port() as port:
         for url, cause in (
-            (f"ws://127.0.0.1:{taken.getsockname()[1]}/ws", "connect"),
+            (f"ws://127.0.0.1:{port}/ws", "connect"),
             ("ws://no-such-name.invalid/ws", "dns"),
         ):
             with feeding(url) as feed:

@@ -16,6 +16,7 @@ from email.utils import formatdate
 
 import pytest
 
+from tests.ports import mute_port
 from tests.rig import wait_for
 from tests.vps.address import ANOTHERS, EXPIRED, GOOD, NAME, Front
 from workers.core import causes
@@ -275,9 +276,8 @@ def test_a_host_name_that_does_not_resolve_is_dns(client):
 
 
 def test_a_port_that_nobody_listens_on_is_connect(client):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        answer, _ = _get(client, f"http://127.0.0.1:{taken.getsockname()[1]}/")
+    with mute_port() as port:
+        answer, _ = _get(client, f"http://127.0.0.1:{port}/")
 
     assert ("connect", None) == (answer.cause, answer.status)
 

@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from tests.processes.stream_oracle import Archive, Judgement, judge
 from tests.rig import Rig, market_of, wait_for
 from tests.venue import Venue
 from tests.venue.events import Tempo
 from tests.venue.faults import CHANNEL
-from workers.core.health.heartbeats import Heartbeat
+from workers.core.health.heartbeats import Heartbeat, StreamBeat
+from workers.core.instants import ms_text
 from workers.core.stream.rows import Closed
 from workers.core.universe.markets import Market
 from workers.edge.spool import state
@@ -84,6 +87,15 @@ class Run:
         """True when it knows the book of every market."""
         streams = self.beat().streams
         return len(streams) == len(self.markets) and {e.state for e in streams} == {"SYNCED"}
+
+    def stream(self, market: Market) -> StreamBeat:
+        """What its newest heartbeat says of one market."""
+        (seen,) = [e for e in self.beat().streams if e.condition_id == market.condition_id]
+        return seen
+
+    def has_thawed(self, market: Market) -> bool:
+        """True when a market was found frozen, and its books are known again."""
+        return self.beat().counters["freezes"] > 0 and self.stream(market).state == "SYNCED"
 
     def has_lost(self, connections: int) -> bool:
         """True when so many connections were lost."""
@@ -156,3 +168,12 @@ def running(
             chosen = [market_of(each) for each in lasting[:markets]]
             assert len(chosen) == markets
             yield Run(venue, rig, chosen)
+
+
+@contextmanager
+def two_hundred(folder: Path) -> Iterator[Run]:
+    """A place for a streamer of 200 calm markets, the first of them in its window."""
+    with running(folder, 200, changes_per_s=1, lines=("btc-5m", "btc-1d")) as run:
+        # Whatever the time of day is: near the end of all windows none is.
+        run.markets[0] = msgspec.structs.replace(run.markets[0], window_start_utc=ms_text(0))
+        yield run

@@ -18,8 +18,6 @@ from workers.edge.spool import locks, state
 from workers.tools import coverage
 
 LOOKS = 60
-
-
 _opening: Callable[[str], None] | None = None
 
 

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from tests.processes.stream_rig import Run, running
+from tests.processes.stream_rig import Run, running, two_hundred
 from tests.rig import wait_for
 from workers.core.health.heartbeats import Guard
-from workers.core.instants import ms_text
 from workers.core.stream.rows import Closed, Frame, Turned
 from workers.core.universe.markets import Market
 from workers.edge.spool import state
@@ -106,8 +104,7 @@ def test_each_fault_of_one_market_is_a_gap_of_that_market_alone(run: Run):
 
 def has_noticed(run: Run, market: Market) -> bool:
     """True when a change of the market was missed by what came after it."""
-    (seen,) = [e for e in run.beat().streams if e.condition_id == market.condition_id]
-    return not seen.resyncs.keys().isdisjoint({"gap", "checksum"})
+    return not run.stream(market).resyncs.keys().isdisjoint({"gap", "checksum"})
 
 
 def test_each_end_of_a_connection_is_a_gap_with_its_cause(run: Run):
@@ -183,10 +180,7 @@ def test_with_two_legs_the_faults_of_one_lose_nothing(run: Run):
 
 @pytest.fixture
 def hundreds(tmp_path: Path) -> Iterator[Run]:
-    with running(tmp_path, 200, changes_per_s=1, lines=("btc-5m", "btc-1d")) as run:
-        # In its window whatever the time of day is: near the end of all windows none is.
-        first = msgspec.structs.replace(run.markets[0], window_start_utc=ms_text(0))
-        run.markets[0] = first
+    with two_hundred(tmp_path) as run:
         yield run
 
 
@@ -199,11 +193,7 @@ def test_one_frozen_market_among_two_hundred_is_found_by_its_silence_and_the_oth
     frozen = run.markets[0]
     run.spoil("freeze", frozen, connection=1)
 
-    def is_mended() -> bool:
-        (seen,) = [e for e in run.beat().streams if e.condition_id == frozen.condition_id]
-        return run.beat().counters["freezes"] > 0 and seen.state == "SYNCED"
-
-    wait_for(is_mended, what="the frozen market")
+    wait_for(partial(run.has_thawed, frozen), what="the frozen market")
     wait_for(lambda: "freeze" in run.ends(), what="the other connection")
     archive = run.stop()
 

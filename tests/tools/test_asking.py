@@ -1,11 +1,11 @@
 """Holds `orderbooks probe` and `discover`: asked of a loopback venue, right, spoiled and gone."""
 
 import json
-import socket
 from collections.abc import Iterator
 
 import pytest
 
+from tests.ports import mute_port
 from tests.venue import Venue
 from workers.core.polling.probing import DIFFERS, OK, UNREACHABLE
 from workers.core.universe import rounds
@@ -38,9 +38,8 @@ def venue(tmp_path):
 @pytest.fixture
 def nobody() -> Iterator[str]:
     """An address where nobody listens, nor anybody else can meanwhile."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{held.getsockname()[1]}"
+    with mute_port() as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def config(tmp_path, url: str):

@@ -1,10 +1,10 @@
 """Holds `orderbooks quote`: asked of a loopback venue, right, spoiled and gone."""
 
 import json
-import socket
 
 import pytest
 
+from tests.ports import mute_port
 from tests.venue import Venue
 from workers.tools import __main__ as command
 
@@ -86,9 +86,7 @@ def test_a_venue_that_fails_is_exit_2(venue, tmp_path, capsys):
 
 
 def test_without_a_network_it_says_so(tmp_path, capsys):
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{held.getsockname()[1]}"
-        assert 2 == quoted(tmp_path, url, "some-market")
+    with mute_port() as port:
+        assert 2 == quoted(tmp_path, f"http://127.0.0.1:{port}", "some-market")
 
     assert "is there a network" in capsys.readouterr().err

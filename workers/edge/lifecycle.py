@@ -15,21 +15,22 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from workers import VERSION
-from workers.core.archive.manifests import Writer, encode
+from workers.core.archive.manifests import Writer
 from workers.core.errors import NeedsAPerson, Temporary, is_disk_trouble
 from workers.core.health.heartbeats import Crash, Heartbeat
 from workers.core.polling.cadence import BackoffRules, backoff_s
 from workers.core.settings.settings import Settings
-from workers.edge import durable, settings_file
+from workers.edge import settings_file
 from workers.edge.eventlog import EventLog
 from workers.edge.spool import state
 from workers.edge.spool.directory import DataDir
 from workers.edge.spool.recorder import Limits, Recorder
+from workers.edge.spool.recovery import Finding
 from workers.edge.spool.takeover import take_over
 from workers.edge.world import World, die_with_parent, stop_on_signals
 
@@ -43,6 +44,7 @@ GOOD_START_S = 11.0
 CRASH_REST_S = 3.0
 BEAT_INTERVAL_NS = 1_000_000_000
 NS_PER_S = 1_000_000_000
+Made = TypeVar("Made")
 _STEP_BACKOFF = BackoffRules(base_s=0.5, cap_s=15.0, blocked_s=0.5, retry_after_cap_s=60.0)
 
 
@@ -171,30 +173,26 @@ def _boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def _take_over(bench: Bench) -> None:
+def _take_over(bench: Bench) -> list[Finding]:
     bench.data.prepare()
-    findings = take_over(
+    return take_over(
         bench.data,
         bench.writer,
         level=bench.settings.segments.deflate_level,
         wall_ns=bench.world.wall_ns(),
     )
-    for finding in findings:
-        bench.tell("segment_recovered", **msgspec.structs.asdict(finding))
 
 
-def _patiently(bench: Bench, attempt: Callable[[], None]) -> bool:
-    """Try until it works; False when asked to stop before."""
+def _patiently(bench: Bench, attempt: Callable[[], Made]) -> Made | None:
+    """Try until it works; None when asked to stop before."""
     failures = 0
     while not bench.world.stop.is_set():
         try:
-            attempt()
+            return attempt()
         except (Temporary, OSError) as error:
             failures += 1
             _postpone(bench, error, failures)
-        else:
-            return True
-    return False
+    return None
 
 
 def _postpone(bench: Bench, error: Temporary | OSError, failures: int) -> None:
@@ -209,13 +207,13 @@ def _postpone(bench: Bench, error: Temporary | OSError, failures: int) -> None:
 
 def _run(bench: Bench, make: Callable[[Bench], Worker]) -> None:
     try:
-        workers: list[Worker] = []
-        if not _patiently(bench, lambda: _take_over(bench)):
-            return
+        findings = _patiently(bench, lambda: _take_over(bench))
+        for finding in findings or ():
+            bench.tell("segment_recovered", **msgspec.structs.asdict(finding))
         # What an orphan of the last one holds, such as a queue, it lets go when it ends.
-        if not _patiently(bench, lambda: workers.append(make(bench))):
+        worker = _patiently(bench, lambda: make(bench))
+        if worker is None:
             return
-        [worker] = workers
         bench.tell(
             "worker_started",
             version=VERSION,
@@ -287,7 +285,7 @@ def _crashed(bench: Bench, error: Exception) -> None:
     )
     bench.tell("worker_crashed", kind=crash.kind, message=crash.message)
     try:
-        durable.replace_own(bench.data.crash(crash.worker), encode(crash))
+        state.write(bench.data.crash(crash.worker), crash)
     except OSError as failure:
         # The log has it; a full disk must not hide the bug behind its own error.
         bench.tell("disk_refused", reason=str(failure))

@@ -17,6 +17,7 @@ from workers.core.errors import is_disk_trouble
 from workers.core.health.disk import DiskSeen, Sample
 from workers.core.instants import MS_PER_HOUR
 from workers.edge import durable
+from workers.edge.spool import state
 from workers.edge.spool.directory import DataDir
 from workers.edge.spool.reader import read_stream
 from workers.edge.spool.recorder import Recorder, Stream
@@ -41,7 +42,7 @@ class Journal:
 
     def replace_synced(self, kind: str, manifest: msgspec.Struct) -> None:
         """Replace manifests/<kind>/latest.json so that it survives a power cut."""
-        self._try(lambda: durable.replace_own(self._data.latest(kind), encode(manifest)))
+        self._try(lambda: state.write(self._data.latest(kind), manifest))
 
     def guard(self, guard: msgspec.Struct) -> None:
         """Replace the disk guard; unsynced, because it is written again within seconds."""
